@@ -1,0 +1,26 @@
+"""The regeneration pipeline: from `openapi.json` to `generated/krea_aleph_api/`.
+
+The contract flows through named steps, one module each, and every step that fails raises
+`StepError` with its own name, the place, and what to do:
+
+    document    read the JSON strictly
+    validate    is it OpenAPI 3.1 at all?
+    guard       limits, then an allowlist for every name and text that can reach code
+    slicing     copy the operations that `rules.toml` names into a small intermediate form
+    respell     one spelling for each meaning, so that a respelled document changes nothing
+    corrections what upstream states wrongly, each with what it is expected to say
+    unify       several shapes of one thing become their least upper bound
+    hoist       inline schemas become named models
+    loosen      responses accept whatever a server may send
+    assemble    back to an OpenAPI document, for the generator
+    templates   the stock templates with counted exact edits
+    generator   run the pinned generator, isolated
+    emit_*      the data modules that the facade follows the contract by
+    formatter   run the pinned ruff, isolated
+    audit       allow only what generated code needs
+    typecheck   mypy --strict
+    swap        stage on the same file system, then two renames
+
+Everything down to `assemble`, the emitters and the audit use the standard library alone and do no
+I/O; `pipeline` joins the steps and `cli` is the command.
+"""

@@ -1,0 +1,103 @@
+"""The command `scripts/regenerate`."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.codegen.errors import DIFFERS, EXIT_CODES, StepError, step
+from scripts.codegen.pipeline import Built, Project, build
+from scripts.codegen.swap import clear_leftovers, swap_in, write_file
+from scripts.codegen.tools import refuse_other_tools
+from scripts.codegen.trees import differences
+from scripts.codegen.typecheck import check_types
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str], root: Path) -> int:
+    """Run the command and return its exit code.
+
+    Args:
+        arguments: The command line without the program's name.
+        root: The checkout to work on.
+    """
+    options = _parser().parse_args(arguments)
+    project = Project(root)
+    try:
+        with tempfile.TemporaryDirectory(prefix="regenerate-") as scratch:
+            refuse_other_tools(project.pins)
+            run = _check if options.check else _regenerate
+            return run(project, Path(scratch))
+    except StepError as error:
+        print(f"regenerate: {error}\nNothing was changed.", file=sys.stderr)
+        return error.exit_code
+
+
+def _regenerate(project: Project, scratch: Path) -> int:
+    started = time.monotonic()
+    built = build(project, scratch)
+    check_types(built.package, Path(sys.prefix) / "mypy-cache")
+    changed = _put_in_place(project, built)
+    seconds = time.monotonic() - started
+    files = sum(1 for path in built.package.rglob("*") if path.is_file())
+    for line in changed:
+        print(line.replace("missing:", "new:").replace("stray:", "removed:"))
+    print(f"{len(changed)} of {files} files changed; contract {built.lock.sha256[:12]}", end="")
+    print(f" of {built.lock.date}; {seconds:.1f} s")
+    if built.unnamed:
+        print(f"named after their place, not by rules.toml: {', '.join(built.unnamed)}")
+    return 0
+
+
+def _put_in_place(project: Project, built: Built) -> list[str]:
+    """Swap the tree in if anything differs, and say what did."""
+    target = project.generated / built.package.name
+    changed = differences(built.package, target)
+    if changed:
+        swap_in(built.package, target)
+    with step("swap"):
+        clear_leftovers(project.generated)
+        if project.lock.read_bytes() != built.lock.dump():
+            write_file(project.lock, built.lock.dump())
+    return changed
+
+
+def _check(project: Project, scratch: Path) -> int:
+    expected = scratch / "expected"
+    built = build(project, scratch)
+    shutil.copytree(built.package, expected / built.package.name)
+    lines = differences(expected, project.generated)
+    if project.lock.read_bytes() != built.lock.dump():
+        lines.append(f"differs: {project.lock.relative_to(project.root).as_posix()}")
+    for line in lines:
+        print(line)
+    if lines:
+        print("generated/ is not what openapi.json gives: run scripts/regenerate")
+        return DIFFERS
+    print("generated/ is what openapi.json gives")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    codes = "\n".join(f"  {code}  {name}" for name, code in EXIT_CODES.items())
+    parser = argparse.ArgumentParser(
+        prog="regenerate",
+        description="Rebuild generated/ from openapi.json. A step that fails names itself and"
+        " leaves everything as it was.",
+        epilog="exit codes:\n   0  done\n   1  the tools could not be installed\n   2  wrong command line\n"
+        f"   {DIFFERS}  --check found a difference\n{codes}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="change nothing, need no network: rebuild elsewhere and compare every byte",
+    )
+    return parser

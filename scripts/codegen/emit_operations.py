@@ -1,0 +1,61 @@
+"""`operations.py`: the operations and what the contract says may come back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_HEAD: Final = '''"""The operations of this contract, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+
+class Operation(NamedTuple):
+    """One operation of the contract."""
+
+    id: str
+    """Our name of it, which is the name of its module too."""
+    method: str
+    """The HTTP method in capitals."""
+    path: str
+    """The path with its placeholders, such as /jobs/{id}."""
+    success: tuple[int, ...]
+    """The declared statuses below 300."""
+    errors: tuple[int, ...]
+    """The other declared statuses. A server may send any other."""
+    deprecated: bool
+    """Whether Krea advises against it."""
+    retired: str | None
+    """The date, YYYY-MM-DD, since which the published description no longer has it."""
+
+
+'''
+
+
+def emit_operations(operations: Mapping[str, Any], retired: Mapping[str, str]) -> str:
+    """Write `operations.py`.
+
+    Args:
+        operations: The intermediate form.
+        retired: Operation ids with the date of retirement, YYYY-MM-DD.
+    """
+    entries = ", ".join(
+        f"{name!r}: {_entry(name, operation, retired.get(name))}"
+        for name, operation in operations.items()
+    )
+    return f"{_HEAD}OPERATIONS: Final[Mapping[str, Operation]] = {{{entries}}}\n"
+
+
+def _entry(name: str, operation: Mapping[str, Any], retired: str | None) -> str:
+    codes = sorted(int(status) for status in operation["responses"] if status.isdigit())
+    success = tuple(code for code in codes if code < 300)  # noqa: PLR2004
+    errors = tuple(code for code in codes if code >= 300)  # noqa: PLR2004
+    return (
+        f"Operation({name!r}, {operation['method'].upper()!r}, {operation['path']!r}, {success!r},"
+        f" {errors!r}, deprecated={operation['deprecated']!r}, retired={retired!r})"
+    )

@@ -1,0 +1,54 @@
+"""The pure middle of the pipeline: from a parsed document to what the generator and emitters read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from scripts.codegen.assemble import assemble
+from scripts.codegen.corrections import correct_slice
+from scripts.codegen.errors import step
+from scripts.codegen.guard import guard_document, guard_slice
+from scripts.codegen.hoist import Hoisted, hoist_slice
+from scripts.codegen.loosen import loosen
+from scripts.codegen.respell import respell_slice
+from scripts.codegen.slicing import slice_document
+from scripts.codegen.unify import unify_slice
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scripts.codegen.rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Normalised:
+    """What later steps work from.
+
+    Attributes:
+        operations: Corrected intermediate form in canonical spelling, still inline and strict.
+        strict: The same with named models, before anything is loosened.
+        document: The OpenAPI document that the generator reads.
+    """
+
+    operations: dict[str, Any]
+    strict: Hoisted
+    document: dict[str, Any]
+
+
+def normalise(document: Mapping[str, Any], rules: Rules) -> Normalised:
+    """Guard, slice, respell, correct, unify, hoist, loosen.
+
+    Raises:
+        StepError: The document is refused, or a rule no longer fits it.
+    """
+    with step("guard"):
+        guard_document(document, rules.expected)
+    with step("slice"):
+        sliced = slice_document(document, rules.operations)
+    with step("guard"):
+        guard_slice(sliced)
+    with step("normalise"):
+        operations = correct_slice(respell_slice(sliced), rules.corrections)
+        strict = hoist_slice(unify_slice(operations, rules), rules)
+        return Normalised(operations, strict, assemble(loosen(strict, rules), rules))

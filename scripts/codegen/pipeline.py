@@ -1,0 +1,136 @@
+"""All steps in order: from the bytes of a contract to a finished tree in a scratch folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from scripts.codegen.audit import audit_tree
+from scripts.codegen.document import read_document
+from scripts.codegen.emit_constraints import emit_constraints
+from scripts.codegen.emit_operations import emit_operations
+from scripts.codegen.emit_options import emit_options
+from scripts.codegen.errors import step
+from scripts.codegen.formatter import format_tree
+from scripts.codegen.generator import generate
+from scripts.codegen.lock import Lock, read_lock
+from scripts.codegen.normalise import Normalised, normalise
+from scripts.codegen.provenance import provenance
+from scripts.codegen.rules import Rules, load_rules
+from scripts.codegen.tools import pinned
+from scripts.codegen.validate import validate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Where everything is.
+
+    Attributes:
+        root: The checkout.
+    """
+
+    root: Path
+
+    @property
+    def contract(self) -> Path:
+        """The published description, cut down to the operations we use."""
+        return self.root / "openapi.json"
+
+    @property
+    def generated(self) -> Path:
+        """The folder that holds the generated package and nothing else."""
+        return self.root / "generated"
+
+    @property
+    def data(self) -> Path:
+        """The folder of the rules, the template edits, the pins and the lock."""
+        return self.root / "scripts" / "codegen"
+
+    @property
+    def lock(self) -> Path:
+        """The facts about the committed contract."""
+        return self.data / "contract.lock.json"
+
+    @property
+    def pins(self) -> dict[str, str]:
+        """The exact versions of the tools."""
+        return pinned(self.data / "requirements.txt")
+
+    def rules(self) -> Rules:
+        """Read the rules."""
+        return load_rules(self.data / "rules.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A finished tree.
+
+    Attributes:
+        package: Its folder, in the scratch space.
+        lock: The lock that belongs to it.
+        unnamed: Models whose names were derived, for a human to look at.
+    """
+
+    package: Path
+    lock: Lock
+    unnamed: tuple[str, ...]
+
+
+def build(project: Project, scratch: Path) -> Built:
+    """Run every step up to the audit.
+
+    Raises:
+        StepError: A step refused; nothing outside the scratch folder was touched.
+    """
+    rules = project.rules()
+    with step("read"):
+        contract = project.contract.read_bytes()
+        document = read_document(contract)
+    lock = read_lock(project.lock).follow(contract)
+    validate(document)
+    normalised = normalise(document, rules)
+    with step("generate"):
+        edits = project.data / "templates.toml"
+        package = generate(
+            normalised.document, package=rules.package, edits=edits, scratch=scratch
+        )
+    with step("emit"):
+        _emit(package, normalised, rules, lock)
+    with step("format"):
+        format_tree(package)
+        _add_data(package, project, lock, contract)
+    with step("audit"):
+        audit_tree(package)
+    return Built(package, lock, unnamed_models(normalised.document, rules))
+
+
+def unnamed_models(document: Mapping[str, Any], rules: Rules) -> tuple[str, ...]:
+    """List the models whose names were derived from their place, not chosen in `rules.toml`."""
+    chosen = {*rules.models, rules.responses.errors}
+    return tuple(sorted(document["components"]["schemas"].keys() - chosen))
+
+
+def _emit(package: Path, normalised: Normalised, rules: Rules, lock: Lock) -> None:
+    modules = {
+        "options.py": emit_options(normalised.strict, rules),
+        "constraints.py": emit_constraints(normalised.operations, normalised.strict, rules),
+        "operations.py": emit_operations(normalised.operations, lock.retired),
+    }
+    for name, source in modules.items():
+        (package / name).write_text(source, encoding="utf-8")
+
+
+def _add_data(package: Path, project: Project, lock: Lock, contract: bytes) -> None:
+    made_by = provenance(
+        lock,
+        project.pins,
+        rules=project.data / "rules.toml",
+        templates=project.data / "templates.toml",
+    )
+    files = {"py.typed": b"", "contract.json": contract, "PROVENANCE.json": made_by}
+    for name, data in files.items():
+        (package / name).write_bytes(data)

@@ -1,0 +1,72 @@
+"""The pinned tools: are they the ones installed, and how they are run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Final
+
+from scripts.codegen.errors import StepError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_PIN: Final = re.compile(r"^([a-z0-9][a-z0-9._-]*)==([^\s;\\]+)", re.MULTILINE)
+_LIMIT: Final = 120.0
+"""Seconds that a tool may take before it is taken for hung."""
+
+CHECKED: Final = ("openapi-python-client", "ruff", "mypy", "openapi-spec-validator")
+"""The tools whose version decides what is written, or whether it is accepted."""
+
+
+def pinned(requirements: Path) -> dict[str, str]:
+    """Read the exact versions from a pip requirements file."""
+    return dict(_PIN.findall(requirements.read_text(encoding="utf-8")))
+
+
+def refuse_other_tools(pins: dict[str, str]) -> None:
+    """Check that the installed tools are the pinned ones.
+
+    Raises:
+        StepError: A tool is missing or of another version: its output could not be compared.
+    """
+    for name in CHECKED:
+        if name not in pins:
+            raise StepError("tools", f"{name} has no pin in the codegen requirements")
+        found = installed(name)
+        if found != pins[name]:
+            problem = (
+                f"{name} {pins[name]} is pinned but {found or 'nothing'} is installed."
+                " Remove .venv-codegen and run scripts/regenerate"
+            )
+            raise StepError("tools", problem)
+
+
+def installed(name: str) -> str | None:
+    """Return the installed version of a distribution, or None."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def run_module(module: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a Python module of this environment, isolated and with an emptied environment.
+
+    Returns:
+        The finished process with its output as text; a failure is not raised.
+    """
+    return subprocess.run(
+        [sys.executable, "-I", "-m", module, *arguments],
+        cwd=cwd,
+        env={"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "NO_COLOR": "1", "COLUMNS": "200"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=_LIMIT,
+        check=False,
+    )

@@ -1,0 +1,32 @@
+"""Is it an OpenAPI document at all?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scripts.codegen.errors import StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def validate(document: Mapping[str, Any]) -> None:
+    """Check the document against the OpenAPI specification.
+
+    Raises:
+        StepError: It breaks the specification; the message says where.
+    """
+    # Imported here: it takes most of a second, and a refusal before it should not wait.
+    from openapi_spec_validator import OpenAPIV31SpecValidator  # noqa: PLC0415
+
+    version = document.get("openapi")
+    if not isinstance(version, str) or not version.startswith("3.1."):
+        raise StepError("validate", f"openapi: {version!r} is not 3.1; only OpenAPI 3.1 is read")
+    try:
+        error = next(iter(OpenAPIV31SpecValidator(dict(document)).iter_errors()), None)
+    except Exception as failure:
+        problem = f"the document cannot be walked: {type(failure).__name__}: {failure}"
+        raise StepError("validate", problem[:500]) from failure
+    if error is not None:
+        place = "/".join(str(part) for part in error.absolute_path)
+        raise StepError("validate", f"{place or 'the document'}: {error.message[:500]}")
