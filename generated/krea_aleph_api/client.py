@@ -87,7 +87,7 @@ class Client:
             return self._client
 
     def __enter__(self) -> Self:
-        """Enter a context manager for self.client—you cannot enter twice (see httpx docs)"""
+        """Enter a context manager for self.client, which can be entered once (see httpx docs)"""
         self.get_httpx_client().__enter__()
         return self
 
@@ -118,7 +118,7 @@ class Client:
         return self._async_client
 
     async def __aenter__(self) -> Self:
-        """Enter a context manager for underlying httpx.AsyncClient—you cannot enter twice (see httpx docs)"""
+        """Enter a context manager for underlying httpx.AsyncClient, which can be entered once (see httpx docs)"""
         await self.get_async_httpx_client().__aenter__()
         return self
 
@@ -212,7 +212,7 @@ class AuthenticatedClient:
             return self._client
 
     def __enter__(self) -> Self:
-        """Enter a context manager for self.client—you cannot enter twice (see httpx docs)"""
+        """Enter a context manager for self.client, which can be entered once (see httpx docs)"""
         self.get_httpx_client().__enter__()
         return self
 
@@ -244,7 +244,7 @@ class AuthenticatedClient:
         return self._async_client
 
     async def __aenter__(self) -> Self:
-        """Enter a context manager for underlying httpx.AsyncClient—you cannot enter twice (see httpx docs)"""
+        """Enter a context manager for underlying httpx.AsyncClient, which can be entered once (see httpx docs)"""
         await self.get_async_httpx_client().__aenter__()
         return self
 

@@ -47,7 +47,7 @@ class AlephOptions(TypedDict, total=False):
     """An image to work from. Krea does not say how it differs from `references`."""
 
     ratio: AlephRatio
-    """Width and height of the result in pixels, as a proportion or a size. When it is left out, the server takes 1280:720."""
+    """Width and height of the result in pixels. When it is left out, the server takes 1280:720."""
 
     references: Sequence[AlephReferenceOptions]
     """Images whose look or content the result should take up. At most 1 item."""

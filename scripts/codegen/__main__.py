@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "scripts"))
 
-from scripts.codegen.cli import main  # noqa: E402 - the checkout has to be on the path first
+from codegen.cli import main  # noqa: E402 - the checkout has to be on the path first
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:], ROOT))

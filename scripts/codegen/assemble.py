@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scripts.codegen.hoist import REFERENCE
+from codegen.hoist import REFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from scripts.codegen.hoist import Hoisted
-    from scripts.codegen.rules import ModelRule, Rules
+    from codegen.hoist import Hoisted
+    from codegen.rules import ModelRule, Rules
 
 
 def assemble(hoisted: Hoisted, rules: Rules) -> dict[str, Any]:
@@ -30,7 +30,9 @@ def assemble(hoisted: Hoisted, rules: Rules) -> dict[str, Any]:
         "security": list(rules.expected.security),
         "paths": paths,
         "components": {
-            "schemas": {name: _model(schemas[name], rules.models.get(name)) for name in sorted(schemas)},
+            "schemas": {
+                name: _model(schemas[name], rules.models.get(name)) for name in sorted(schemas)
+            },
             "securitySchemes": dict(rules.expected.schemes),
         },
     }

@@ -14,8 +14,8 @@ import re
 import tokenize
 from typing import TYPE_CHECKING, Final
 
-from scripts.codegen.errors import StepError
-from scripts.codegen.guard import guard_text
+from codegen.errors import StepError
+from codegen.guard import guard_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,8 +72,8 @@ _NODES: Final = tuple(
         "Module Expr Constant Name Load Store Del Attribute Subscript Slice Tuple List Dict Set"
         " Starred keyword arguments arg Call Import ImportFrom alias ClassDef FunctionDef"
         " AsyncFunctionDef Return Raise Assign AnnAssign Delete If IfExp For Try ExceptHandler"
-        " With withitem Pass Continue BoolOp And Or BinOp BitOr UnaryOp Not USub Compare Eq NotEq Lt LtE Gt"
-        " GtE Is IsNot In NotIn DictComp comprehension JoinedStr FormattedValue Await"
+        " With withitem Pass Continue BoolOp And Or BinOp BitOr UnaryOp Not USub Compare Eq NotEq"
+        " Lt LtE Gt GtE Is IsNot In NotIn DictComp comprehension JoinedStr FormattedValue Await"
     ).split()
 )
 _AT_TOP: Final = (
@@ -151,9 +151,10 @@ class _Auditor:
         self._own = own
 
     def module(self, tree: ast.Module) -> None:
-        for node in tree.body:
-            if not isinstance(node, _AT_TOP):
-                raise self._no(node, f"{type(node).__name__} at module level")
+        for statement in tree.body:
+            if not isinstance(statement, _AT_TOP):
+                what = f"{type(statement).__name__} at module level"
+                raise self._no(statement, what)
         for node in _run_on_import(tree):
             if isinstance(node, ast.Call):
                 self._call_on_import(node)
@@ -277,7 +278,9 @@ def _run_on_import(node: ast.AST) -> Iterator[ast.AST]:
     yield node
     children = ast.iter_child_nodes(node)
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        children = iter([*node.decorator_list, node.args, *([node.returns] if node.returns else [])])
+        children = iter(
+            [*node.decorator_list, node.args, *([node.returns] if node.returns else [])]
+        )
     for child in children:
         yield from _run_on_import(child)
 

@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.codegen.errors import DIFFERS, EXIT_CODES, StepError, step
-from scripts.codegen.pipeline import Built, Project, build
-from scripts.codegen.swap import clear_leftovers, swap_in, write_file
-from scripts.codegen.tools import refuse_other_tools
-from scripts.codegen.trees import differences
-from scripts.codegen.typecheck import check_types
+from codegen.errors import DIFFERS, EXIT_CODES, StepError, step
+from codegen.pipeline import Built, Project, build
+from codegen.swap import clear_leftovers, swap_in, write_file
+from codegen.tools import refuse_other_tools
+from codegen.trees import differences
+from codegen.typecheck import check_types
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,8 +91,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="regenerate",
         description="Rebuild generated/ from openapi.json. A step that fails names itself and"
         " leaves everything as it was.",
-        epilog="exit codes:\n   0  done\n   1  the tools could not be installed\n   2  wrong command line\n"
-        f"   {DIFFERS}  --check found a difference\n{codes}",
+        epilog="exit codes:\n   0  done\n   1  the tools could not be installed\n"
+        f"   2  wrong command line\n   {DIFFERS}  --check found a difference\n{codes}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(

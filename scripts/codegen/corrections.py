@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from scripts.codegen.errors import StepError
+from codegen.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from scripts.codegen.rules import Correction
+    from codegen.rules import Correction
 
 
 def correct_slice(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from scripts.codegen.prose import clean, sentence
+from codegen.prose import clean, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

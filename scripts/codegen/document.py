@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any, Final
 
-from scripts.codegen.errors import StepError
+from codegen.errors import StepError
 
 MAX_BYTES: Final = 8_000_000
 MAX_DEPTH: Final = 64

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from scripts.codegen.emit_options import body_schema, option_names
-from scripts.codegen.media import is_media
+from codegen.emit_options import body_schema, option_names
+from codegen.media import is_media
 
 if TYPE_CHECKING:
-    from scripts.codegen.hoist import Hoisted
-    from scripts.codegen.rules import Media, Rules
+    from codegen.hoist import Hoisted
+    from codegen.rules import Media, Rules
 
 Schema = dict[str, Any]
 
 _KEYWORDS: Final = frozenset(
-    "type const enum minLength maxLength pattern minimum maximum exclusiveMinimum exclusiveMaximum"
-    " multipleOf minItems maxItems uniqueItems minProperties maxProperties required format"
-    " deprecated".split()
+    "type const enum format pattern minLength maxLength minimum maximum exclusiveMinimum"
+    " exclusiveMaximum multipleOf minItems maxItems uniqueItems minProperties maxProperties"
+    " required deprecated".split()
 )
 _HEAD: Final = '''"""What the contract demands of a request, to be checked before anything is sent."""
 

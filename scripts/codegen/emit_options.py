@@ -11,16 +11,16 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from scripts.codegen.describe import describe
-from scripts.codegen.errors import StepError
-from scripts.codegen.hoist import reference_name
-from scripts.codegen.media import is_media
+from codegen.describe import describe
+from codegen.errors import StepError
+from codegen.hoist import reference_name
+from codegen.media import is_media
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from scripts.codegen.hoist import Hoisted
-    from scripts.codegen.rules import Rules
+    from codegen.hoist import Hoisted
+    from codegen.rules import Rules
 
 Schema = dict[str, Any]
 
@@ -187,8 +187,7 @@ class _Writer:
         properties = model["properties"]
         if all(_fits(key) for key in properties):
             fields = [
-                self.declared(key, key, child, key in required)
-                for key, child in properties.items()
+                self.declared(key, key, child, key in required) for key, child in properties.items()
             ]
             return _class(name, words, fields)
         return self._by_call(name, words, properties, required)
@@ -201,7 +200,9 @@ class _Writer:
         for key, child in properties.items():
             kind = self.type_of(child, key)
             fields.append(f"{key!r}: {f'Required[{kind}]' if key in required else kind}")
-        return f'{name} = TypedDict("{name}", {{{", ".join(fields)}}}, total=False)\n"""{words}"""\n'
+        return (
+            f'{name} = TypedDict("{name}", {{{", ".join(fields)}}}, total=False)\n"""{words}"""\n'
+        )
 
 
 def _class(name: str, words: str, fields: list[str]) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from scripts.codegen.errors import StepError
-from scripts.codegen.tools import run_module
+from codegen.errors import StepError
+from codegen.tools import run_module
 
 if TYPE_CHECKING:
     from pathlib import Path

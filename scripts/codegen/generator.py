@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from scripts.codegen.errors import StepError
-from scripts.codegen.templates import write_templates
-from scripts.codegen.tools import run_module
+from codegen.errors import StepError
+from codegen.templates import write_templates
+from codegen.tools import run_module
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

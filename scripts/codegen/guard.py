@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from scripts.codegen.errors import StepError
+from codegen.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from scripts.codegen.rules import Expected
+    from codegen.rules import Expected
 
 MAX_TEXT: Final = 20_000
 MAX_ENUM: Final = 1_000
@@ -210,7 +210,7 @@ def _texts(node: object, place: str) -> Iterator[tuple[str, str]]:
 
 def _matches(pattern: re.Pattern[str], text: object, place: str, wanted: str) -> None:
     if not isinstance(text, str) or not pattern.fullmatch(text):
-        raise _refused(place, f"{ascii(text)[:120]} is not {wanted}")
+        raise _refused(place, f"{text!a:.120} is not {wanted}")
 
 
 def _unchanged(place: str, found: object, wanted: object) -> None:

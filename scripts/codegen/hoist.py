@@ -6,13 +6,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from scripts.codegen.errors import StepError
-from scripts.codegen.unify import error_sites
+from codegen.errors import StepError
+from codegen.unify import error_sites
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scripts.codegen.rules import Rules
+    from codegen.rules import Rules
 
 Schema = dict[str, Any]
 
@@ -179,7 +179,7 @@ def _is_word_list(schema: Schema) -> bool:
 
 def _split(schema: Schema, kind: str) -> tuple[Schema, Schema]:
     """Take null and what describes the place, not the shape, apart from the shape itself."""
-    outer = {key: schema[key] for key in ("default", "deprecated") if key in schema}
+    outer: Schema = {key: schema[key] for key in ("default", "deprecated") if key in schema}
     if "null" in _listed(schema.get("type")):
         outer["null"] = True
     if "description" in schema:

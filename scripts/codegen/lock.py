@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from scripts.codegen.document import dump_document
-from scripts.codegen.errors import StepError
+from codegen.document import dump_document
+from codegen.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from scripts.codegen.describe import describe
-from scripts.codegen.hoist import Hoisted, reference_name
+from codegen.describe import describe
+from codegen.hoist import Hoisted, reference_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scripts.codegen.rules import Rules
+    from codegen.rules import Rules
 
 Schema = dict[str, Any]
 _KEPT = ("type", "format", "description", "items", "anyOf", "$ref", "additionalProperties")
@@ -175,6 +175,4 @@ def _without_defaults(model: Schema) -> Schema:
 def _without_default(schema: Schema) -> Schema:
     words = describe(schema)
     rest = {k: v for k, v in schema.items() if k not in {"default", "description"}}
-    if "$ref" in rest and words:
-        rest = {"allOf": [rest]}  # words beside a bare reference would be lost
     return {**rest, "description": words} if words else rest

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scripts.codegen.rules import Media
+    from codegen.rules import Media
 
 
 def is_media(schema: Mapping[str, Any], name: str, rules: Media) -> bool:

@@ -1,24 +1,24 @@
-"""The pure middle of the pipeline: from a parsed document to what the generator and emitters read."""
+"""The pure middle of the pipeline: from a parsed document to what the later steps read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scripts.codegen.assemble import assemble
-from scripts.codegen.corrections import correct_slice
-from scripts.codegen.errors import step
-from scripts.codegen.guard import guard_document, guard_slice
-from scripts.codegen.hoist import Hoisted, hoist_slice
-from scripts.codegen.loosen import loosen
-from scripts.codegen.respell import respell_slice
-from scripts.codegen.slicing import slice_document
-from scripts.codegen.unify import unify_slice
+from codegen.assemble import assemble
+from codegen.corrections import correct_slice
+from codegen.errors import step
+from codegen.guard import guard_document, guard_slice
+from codegen.hoist import Hoisted, hoist_slice
+from codegen.loosen import loosen
+from codegen.respell import respell_slice
+from codegen.slicing import slice_document
+from codegen.unify import unify_slice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scripts.codegen.rules import Rules
+    from codegen.rules import Rules
 
 
 @dataclass(frozen=True, slots=True)

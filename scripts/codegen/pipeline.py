@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scripts.codegen.audit import audit_tree
-from scripts.codegen.document import read_document
-from scripts.codegen.emit_constraints import emit_constraints
-from scripts.codegen.emit_operations import emit_operations
-from scripts.codegen.emit_options import emit_options
-from scripts.codegen.errors import step
-from scripts.codegen.formatter import format_tree
-from scripts.codegen.generator import generate
-from scripts.codegen.lock import Lock, read_lock
-from scripts.codegen.normalise import Normalised, normalise
-from scripts.codegen.provenance import provenance
-from scripts.codegen.rules import Rules, load_rules
-from scripts.codegen.tools import pinned
-from scripts.codegen.validate import validate
+from codegen.audit import audit_tree
+from codegen.document import read_document
+from codegen.emit_constraints import emit_constraints
+from codegen.emit_operations import emit_operations
+from codegen.emit_options import emit_options
+from codegen.errors import step
+from codegen.formatter import format_tree
+from codegen.generator import generate
+from codegen.lock import Lock, read_lock
+from codegen.normalise import Normalised, normalise
+from codegen.provenance import provenance
+from codegen.rules import Rules, load_rules
+from codegen.tools import pinned
+from codegen.validate import validate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,9 +95,7 @@ def build(project: Project, scratch: Path) -> Built:
     normalised = normalise(document, rules)
     with step("generate"):
         edits = project.data / "templates.toml"
-        package = generate(
-            normalised.document, package=rules.package, edits=edits, scratch=scratch
-        )
+        package = generate(normalised.document, package=rules.package, edits=edits, scratch=scratch)
     with step("emit"):
         _emit(package, normalised, rules, lock)
     with step("format"):

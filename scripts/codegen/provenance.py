@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from scripts.codegen.document import dump_document
+from codegen.document import dump_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from scripts.codegen.lock import Lock
+    from codegen.lock import Lock
 
 
 def provenance(lock: Lock, pins: Mapping[str, str], *, rules: Path, templates: Path) -> bytes:

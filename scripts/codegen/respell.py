@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from scripts.codegen.errors import StepError
+from codegen.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

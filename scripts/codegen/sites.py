@@ -1,4 +1,4 @@
-"""Where a schema occurs: `get_job.200.result.urls[]`, `list_jobs.query.limit`, `upload_asset.body`."""
+"""Where a schema occurs: `get_job.200.result.urls[]`, `list_jobs.query.limit`, `x.body`."""
 
 from __future__ import annotations
 

@@ -15,13 +15,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from scripts.codegen.errors import StepError
-from scripts.codegen.prose import clean
+from codegen.errors import StepError
+from codegen.prose import clean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scripts.codegen.rules import OperationRule
+    from codegen.rules import OperationRule
 
 MAX_NODES: Final = 100_000
 MAX_REFERENCES: Final = 64
@@ -179,7 +179,9 @@ class _Slicer:
     def _look_up(self, reference: object) -> Any:  # noqa: ANN401 - JSON of any shape
         found = _REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
         if found is None:
-            problem = f"$ref {ascii(reference)[:120]} does not point into this document's components"
+            problem = (
+                f"$ref {ascii(reference)[:120]} does not point into this document's components"
+            )
             raise StepError("guard", problem)
         kind, name = found.groups()
         target = self._document.get("components", {}).get(kind, {}).get(name)

@@ -11,7 +11,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Final
 
-from scripts.codegen.errors import StepError
+from codegen.errors import StepError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,9 @@ def differences(wanted: Path, found: Path) -> list[str]:
     ours, theirs = read_tree(wanted), read_tree(found)
     lines = [f"missing: {name}" for name in ours.keys() - theirs.keys()]
     lines += [f"stray: {name}" for name in theirs.keys() - ours.keys()]
-    lines += [f"differs: {name}" for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]]
+    lines += [
+        f"differs: {name}" for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]
+    ]
     return sorted(lines, key=lambda line: line.partition(": ")[2])
 
 

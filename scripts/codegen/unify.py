@@ -10,13 +10,13 @@ import copy
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from scripts.codegen.respell import respell
-from scripts.codegen.sites import find, roots
+from codegen.respell import respell
+from codegen.sites import find, roots
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scripts.codegen.rules import Rules
+    from codegen.rules import Rules
 
 Schema = dict[str, Any]
 

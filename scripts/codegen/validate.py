@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scripts.codegen.errors import StepError
+from codegen.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

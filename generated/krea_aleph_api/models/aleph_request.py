@@ -28,6 +28,7 @@ class AlephRequest:
     init_image_url: str | Unset = UNSET
     """An image to work from. Krea does not say how it differs from `references`."""
     ratio: AlephRatio | Unset = UNSET
+    """Width and height of the result in pixels."""
     references: list[AlephReference] | Unset = UNSET
     """Images whose look or content the result should take up. At most 1 item."""
     seed: float | Unset = UNSET

@@ -102,7 +102,8 @@ def sync_detailed(
     Args:
         cursor (str | Unset):
         limit (int | Unset):
-        status (JobStatus | Unset):
+        status (JobStatus | Unset): Where a job stands. Values that the contract does not list are
+            kept as text.
         types (str | Unset):
 
     Raises:
@@ -142,7 +143,8 @@ def sync(
     Args:
         cursor (str | Unset):
         limit (int | Unset):
-        status (JobStatus | Unset):
+        status (JobStatus | Unset): Where a job stands. Values that the contract does not list are
+            kept as text.
         types (str | Unset):
 
     Raises:
@@ -177,7 +179,8 @@ async def asyncio_detailed(
     Args:
         cursor (str | Unset):
         limit (int | Unset):
-        status (JobStatus | Unset):
+        status (JobStatus | Unset): Where a job stands. Values that the contract does not list are
+            kept as text.
         types (str | Unset):
 
     Raises:
@@ -215,7 +218,8 @@ async def asyncio(
     Args:
         cursor (str | Unset):
         limit (int | Unset):
-        status (JobStatus | Unset):
+        status (JobStatus | Unset): Where a job stands. Values that the contract does not list are
+            kept as text.
         types (str | Unset):
 
     Raises:
