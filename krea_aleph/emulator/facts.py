@@ -1,0 +1,83 @@
+"""What can be told of a job or an asset, as plain JSON, with every key that Krea has used for it.
+
+The contract decides which of these keys are sent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from krea_aleph.emulator.answers import JOB_TYPE
+from krea_aleph.emulator.moments import stamp
+
+if TYPE_CHECKING:
+    from krea_aleph.emulator.accounts import Asset
+    from krea_aleph.emulator.jobs import SimulatedJob
+    from krea_aleph.emulator.values import Outcome, UrlForm
+
+
+def of_job(job: SimulatedJob, now: float, base_url: str, form: UrlForm) -> dict[str, Any]:
+    """Return a job as it stands at a moment for which it has been advanced."""
+    facts: dict[str, Any] = {
+        "job_id": job.id,
+        "id": job.id,
+        "status": job.status(now),
+        "created_at": stamp(job.created),
+        "completed_at": None if job.ended is None else stamp(job.ended),
+        "result": None,
+        "type": JOB_TYPE,
+    }
+    if job.end == "completed":
+        facts |= _success(job, base_url, form)
+    elif job.end == "failed":
+        facts |= _failure(job.outcome)
+    return facts
+
+
+def of_asset(asset: Asset) -> dict[str, Any]:
+    """Return an asset."""
+    facts = {
+        "id": asset.id,
+        "image_url": asset.url,
+        "url": asset.url,
+        "uploaded_at": stamp(asset.uploaded),
+        "width": None,
+        "height": None,
+        "size_bytes": asset.blob.size,
+        "mime_type": asset.blob.media_type,
+    }
+    return facts if asset.description is None else facts | {"description": asset.description}
+
+
+def output_name(job_id: str, number: int) -> str:
+    """Return the file name of a job's output, counted from 0."""
+    return f"videos/{job_id}{f'-{number + 1}' if number else ''}.mp4"
+
+
+def preview_name(job_id: str) -> str:
+    """Return the file name of a job's preview."""
+    return f"images/{job_id}-preview.png"
+
+
+def _success(job: SimulatedJob, base_url: str, form: UrlForm) -> dict[str, Any]:
+    urls = [f"{base_url}/files/{name}" for name in job.outputs]
+    preview = {"type": "preview", "url": f"{base_url}/files/{preview_name(job.id)}"}
+    if not urls or form == "none":
+        return {"result": {}}
+    match form:
+        case "objects":
+            return {"result": {"urls": [*({"type": "model", "url": url} for url in urls), preview]}}
+        case "map":
+            return {"result": {"urls": {f"video{i or ''}": url for i, url in enumerate(urls)}}}
+        case "video_url":
+            return {"result": {"video_url": urls[0], "duration": 5.0, "fps": 24}}
+        case "top_level":
+            return {"result": None, "urls": urls}
+        case _:
+            return {"result": {"urls": urls}}
+
+
+def _failure(outcome: Outcome) -> dict[str, Any]:
+    if outcome.result_error is not None:
+        return {"result": {"error": outcome.result_error}}
+    return {"result": {}, "error": None if outcome.error is None else dict(outcome.error)}
