@@ -18,7 +18,7 @@ _KEYWORDS: Final = frozenset(
     " exclusiveMaximum multipleOf minItems maxItems uniqueItems minProperties maxProperties"
     " required deprecated".split()
 )
-_HEAD: Final = '''"""What the contract demands of a request, to be checked before anything is sent."""
+_HEAD: Final = '''"""What the contract demands of a request, to be checked before it is sent."""
 
 from __future__ import annotations
 

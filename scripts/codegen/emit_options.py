@@ -149,10 +149,9 @@ class _Writer:
             return self._named(model)
         if "anyOf" in schema:
             return _either(self.type_of(part, name) for part in schema["anyOf"])
-        if "const" in schema:
-            return f"Literal[{schema['const']!r}]"
-        if "enum" in schema:
-            return f"Literal[{', '.join(repr(value) for value in schema['enum'])}]"
+        values = [schema["const"]] if "const" in schema else schema.get("enum", [])
+        if values and not any(isinstance(value, float) for value in values):
+            return f"Literal[{', '.join(map(repr, values))}]"
         types = schema.get("type", "any")
         listed = types if isinstance(types, list) else [types]
         return _either(self._plain(kind, schema, name) for kind in listed)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from codegen.errors import StepError
 from codegen.templates import write_templates
-from codegen.tools import run_module
+from codegen.tools import run_python
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+
+_LAUNCHER: Final = Path(__file__).with_name("launch.py")
 
 
 def generate(document: Mapping[str, Any], *, package: str, edits: Path, scratch: Path) -> Path:
@@ -27,8 +29,8 @@ def generate(document: Mapping[str, Any], *, package: str, edits: Path, scratch:
     source, config = scratch / "document.json", scratch / "config.json"
     source.write_text(json.dumps(document), encoding="utf-8")
     config.write_text(json.dumps(_config(package)), encoding="utf-8")
-    result = run_module(
-        "openapi_python_client",
+    result = run_python(
+        str(_LAUNCHER),
         "generate",
         f"--path={source}",
         f"--config={config}",

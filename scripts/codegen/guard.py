@@ -35,6 +35,7 @@ _OUR_HEADERS: Final = frozenset(
     " transfer-encoding".split()
 )
 _MEDIA_TYPES: Final = frozenset({"application/json", "multipart/form-data"})
+_ANY_MEDIA_TYPE: Final = re.compile(r"[a-z]+/([a-z0-9][a-z0-9.+-]*|\*)|\*/\*")
 _PLACES: Final = frozenset({"path", "query", "header", "cookie"})
 _TYPES: Final = frozenset("string number integer boolean array object null".split())
 _INVISIBLE: Final = re.compile(
@@ -116,8 +117,7 @@ def _guard_operation(operation: Mapping[str, Any], place: str) -> None:
         _guard_media(operation["body"], f"{place}/body")
     for status, response in operation["responses"].items():
         _matches(_STATUS, status, f"{place}/responses", "a status such as 200 or 4XX")
-        if response["schema"] is not None:
-            _guard_media(response, f"{place}/responses/{status}")
+        _guard_response(response, f"{place}/responses/{status}")
 
 
 def _guard_parameter(key: str, parameter: Mapping[str, Any], place: str) -> None:
@@ -128,6 +128,13 @@ def _guard_parameter(key: str, parameter: Mapping[str, Any], place: str) -> None
     if where == "header" and name.lower() in _OUR_HEADERS:
         raise _refused(place, f"the header {name} is the client's own")
     guard_schema(parameter["schema"], f"{place}/schema")
+
+
+def _guard_response(response: Mapping[str, Any], place: str) -> None:
+    if response["media_type"] is not None:
+        _matches(_ANY_MEDIA_TYPE, response["media_type"], place, "a media type")
+    if response["schema"] is not None:
+        guard_schema(response["schema"], f"{place}/schema")
 
 
 def _guard_media(content: Mapping[str, Any], place: str) -> None:
@@ -201,7 +208,7 @@ def _texts(node: object, place: str) -> Iterator[tuple[str, str]]:
         yield place.removeprefix("/"), node
     elif isinstance(node, dict):
         for key, child in node.items():
-            yield f"{place}/{ascii(key)}".removeprefix("/"), key
+            yield f"{place}/{key!a}".removeprefix("/"), key
             yield from _texts(child, f"{place}/{key}")
     elif isinstance(node, list):
         for index, child in enumerate(node):

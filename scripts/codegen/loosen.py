@@ -55,7 +55,8 @@ def _words(parameter: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parameter(key: str, schema: Schema) -> Schema:
-    plain = {k: v for k, v in schema.items() if k not in {"default", "description"}}
+    plain = _sent(schema)
+    plain.pop("description", None)
     if key.startswith("path."):
         plain.pop("format", None)
     return plain
@@ -96,10 +97,10 @@ def _optional(schema: Schema, enums: set[str]) -> Schema:
     opened = _open(schema, enums)
     words = _words_only(schema)
     core = {key: value for key, value in opened.items() if key != "description"}
-    if not core:
-        return words
-    parts = core["anyOf"] if core.keys() == {"anyOf"} else [core]
-    return {**words, "anyOf": [*_without_null(parts), {"type": "null"}]}
+    parts = _without_null(core["anyOf"] if core.keys() == {"anyOf"} else [core])
+    if any(part == {} or part.get("items") == {} for part in parts):
+        return words  # nothing is known of what is inside: kept as it was sent, and untyped
+    return {**words, "anyOf": [*parts, {"type": "null"}]}
 
 
 def _open(schema: Schema, enums: set[str]) -> Schema:
@@ -168,11 +169,26 @@ def _without_null(parts: list[Schema]) -> list[Schema]:
 def _without_defaults(model: Schema) -> Schema:
     if "properties" not in model:
         return model
-    properties = {key: _without_default(child) for key, child in model["properties"].items()}
+    properties = {key: _sent(child) for key, child in model["properties"].items()}
     return {**model, "properties": properties}
 
 
-def _without_default(schema: Schema) -> Schema:
+def _sent(schema: Schema) -> Schema:
+    """Say limits and default in words, and drop what the generator cannot express."""
     words = describe(schema)
-    rest = {k: v for k, v in schema.items() if k not in {"default", "description"}}
+    rest = {key: value for key, value in schema.items() if key not in {"default", "description"}}
+    rest.pop("enum", None)  # lists of words are models by now; a list of anything else is not typed
+    if isinstance(rest.get("const"), float):
+        del rest["const"]
+    if "array" in _listed(rest.get("type")):
+        rest["items"] = _sent(rest.get("items", {}))
+    for keyword in ("additionalProperties", "not"):
+        if isinstance(rest.get(keyword), dict):
+            rest[keyword] = _sent(rest[keyword])
+    if "anyOf" in rest:
+        rest["anyOf"] = [_sent(part) for part in rest["anyOf"]]
     return {**rest, "description": words} if words else rest
+
+
+def _listed(types: object) -> list[object]:
+    return types if isinstance(types, list) else [types]

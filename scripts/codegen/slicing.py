@@ -55,6 +55,7 @@ class _Slicer:
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._document = document
         self._nodes = 0
+        self._received = False
 
     def operation(self, name: str, rule: OperationRule) -> dict[str, Any]:
         item = self._document.get("paths", {}).get(rule.path, {})
@@ -107,6 +108,7 @@ class _Slicer:
         }
 
     def _responses(self, responses: Mapping[str, Any]) -> dict[str, Any]:
+        self._received = True
         return {
             status: self._response(self._resolve(responses[status]))
             for status in sorted(responses)
@@ -118,7 +120,7 @@ class _Slicer:
         return {
             "description": clean(response.get("description")),
             "media_type": media_type,
-            "schema": None if schema is None else self._schema(schema, ()),
+            "schema": self._schema(schema, ()) if media_type == _JSON else None,
         }
 
     def _content(self, content: Mapping[str, Any] | None) -> tuple[str | None, Any]:
@@ -162,6 +164,8 @@ class _Slicer:
     def _referenced(self, schema: Mapping[str, Any], inside: tuple[str, ...]) -> dict[str, Any]:
         name = schema["$ref"]
         if name in inside:
+            if self._received:
+                return {}  # an answer that goes on like this is kept as it was sent
             raise StepError("slice", f"{name} contains itself: such a schema cannot be inlined")
         target = self._schema(self._look_up(name), (*inside, name))
         beside = {key: value for key, value in schema.items() if key != "$ref"}

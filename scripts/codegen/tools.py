@@ -53,13 +53,18 @@ def installed(name: str) -> str | None:
 
 
 def run_module(module: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a Python module of this environment, isolated and with an emptied environment.
+    """Run a Python module of this environment; see `run_python`."""
+    return run_python("-m", module, *arguments, cwd=cwd)
+
+
+def run_python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run this environment's Python, isolated and with an emptied environment.
 
     Returns:
         The finished process with its output as text; a failure is not raised.
     """
     return subprocess.run(
-        [sys.executable, "-I", "-m", module, *arguments],
+        [sys.executable, "-I", *arguments],
         cwd=cwd,
         env={"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "NO_COLOR": "1", "COLUMNS": "200"},
         stdin=subprocess.DEVNULL,

@@ -46,13 +46,13 @@ class AlephReference:
 
         uri = d.pop("uri")
 
-        aleph_reference = cls(
+        _built = cls(
             type_=type_,
             uri=uri,
         )
 
-        aleph_reference.additional_properties = d
-        return aleph_reference
+        _built.additional_properties = d
+        return _built
 
     @property
     def additional_keys(self) -> list[str]:

@@ -102,7 +102,7 @@ class AlephRequest:
 
         seed = d.pop("seed", UNSET)
 
-        aleph_request = cls(
+        _built = cls(
             init_video=init_video,
             prompt=prompt,
             init_image_url=init_image_url,
@@ -111,4 +111,4 @@ class AlephRequest:
             seed=seed,
         )
 
-        return aleph_request
+        return _built

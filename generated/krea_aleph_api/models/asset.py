@@ -184,7 +184,7 @@ class Asset:
 
         width = _parse_width(d.pop("width", UNSET))
 
-        asset = cls(
+        _built = cls(
             id=id,
             description=description,
             height=height,
@@ -196,8 +196,8 @@ class Asset:
             width=width,
         )
 
-        asset.additional_properties = d
-        return asset
+        _built.additional_properties = d
+        return _built
 
     @property
     def additional_keys(self) -> list[str]:

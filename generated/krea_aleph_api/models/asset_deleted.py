@@ -66,13 +66,13 @@ class AssetDeleted:
 
         success = _parse_success(d.pop("success", UNSET))
 
-        asset_deleted = cls(
+        _built = cls(
             message=message,
             success=success,
         )
 
-        asset_deleted.additional_properties = d
-        return asset_deleted
+        _built.additional_properties = d
+        return _built
 
     @property
     def additional_keys(self) -> list[str]:

@@ -112,13 +112,13 @@ class AssetPage:
 
         next_cursor = _parse_next_cursor(d.pop("next_cursor", UNSET))
 
-        asset_page = cls(
+        _built = cls(
             items=items,
             next_cursor=next_cursor,
         )
 
-        asset_page.additional_properties = d
-        return asset_page
+        _built.additional_properties = d
+        return _built
 
     @property
     def additional_keys(self) -> list[str]:

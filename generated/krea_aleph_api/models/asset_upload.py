@@ -62,13 +62,13 @@ class AssetUpload:
 
         description = d.pop("description", UNSET)
 
-        asset_upload = cls(
+        _built = cls(
             file=file,
             description=description,
         )
 
-        asset_upload.additional_properties = d
-        return asset_upload
+        _built.additional_properties = d
+        return _built
 
     @property
     def additional_keys(self) -> list[str]:

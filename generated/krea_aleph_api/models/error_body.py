@@ -48,12 +48,12 @@ class ErrorBody:
 
         error = _parse_error(d.pop("error", UNSET))
 
-        error_body = cls(
+        _built = cls(
             error=error,
         )
 
-        error_body.additional_properties = d
-        return error_body
+        _built.additional_properties = d
+        return _built
 
     @property
     def additional_keys(self) -> list[str]:

@@ -197,7 +197,7 @@ class Job:
 
         status = _parse_status(d.pop("status", UNSET))
 
-        job = cls(
+        _built = cls(
             job_id=job_id,
             completed_at=completed_at,
             created_at=created_at,
@@ -206,8 +206,8 @@ class Job:
             status=status,
         )
 
-        job.additional_properties = d
-        return job
+        _built.additional_properties = d
+        return _built
 
     @property
     def additional_keys(self) -> list[str]:

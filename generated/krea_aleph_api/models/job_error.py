@@ -68,13 +68,13 @@ class JobError:
 
         message = _parse_message(d.pop("message", UNSET))
 
-        job_error = cls(
+        _built = cls(
             code=code,
             message=message,
         )
 
-        job_error.additional_properties = d
-        return job_error
+        _built.additional_properties = d
+        return _built
 
     @property
     def additional_keys(self) -> list[str]:

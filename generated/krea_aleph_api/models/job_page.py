@@ -112,13 +112,13 @@ class JobPage:
 
         next_cursor = _parse_next_cursor(d.pop("next_cursor", UNSET))
 
-        job_page = cls(
+        _built = cls(
             items=items,
             next_cursor=next_cursor,
         )
 
-        job_page.additional_properties = d
-        return job_page
+        _built.additional_properties = d
+        return _built
 
     @property
     def additional_keys(self) -> list[str]:

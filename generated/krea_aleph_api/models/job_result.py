@@ -57,13 +57,13 @@ class JobResult:
 
         urls = d.pop("urls", UNSET)
 
-        job_result = cls(
+        _built = cls(
             style_id=style_id,
             urls=urls,
         )
 
-        job_result.additional_properties = d
-        return job_result
+        _built.additional_properties = d
+        return _built
 
     @property
     def additional_keys(self) -> list[str]:
