@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
-from krea_aleph.emulator.moments import milliseconds
+from krea_aleph.emulator.paging import Places
 from krea_aleph.emulator.values import AssetRecord
 
 if TYPE_CHECKING:
@@ -23,13 +23,8 @@ class Asset:
     url: str
     blob: Blob
     uploaded: float
-    tie: int
+    position: int
     description: str | None
-
-    @property
-    def position(self) -> int:
-        """Where it stands in a list, in Unix microseconds."""
-        return milliseconds(self.uploaded) * 1000 + self.tie
 
     def record(self) -> AssetRecord:
         """Return what tests may know of it."""
@@ -44,4 +39,5 @@ class Account:
     key: str
     jobs: Jobs
     assets: dict[str, Asset] = field(factory=dict)
+    places: Places = field(factory=Places)
     id: str = field(factory=lambda: str(uuid.uuid4()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import define, field
@@ -50,7 +51,7 @@ class Answer:
     @property
     def failed(self) -> bool:
         """Whether it refuses the request."""
-        return self.status >= 400
+        return self.status >= HTTPStatus.BAD_REQUEST
 
     def content(self) -> bytes:
         """Return the bytes of a body that is no file."""

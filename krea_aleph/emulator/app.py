@@ -124,7 +124,7 @@ class App:
         self._refuse_retired(operation.submits)
         if "auth_first" in self.service.switches:
             self._account(request, operation)
-        lenient = self._presenter.status(operation, 400) != 400
+        lenient = not self._presenter.can_refuse(operation)
         values = checks.parameters(operation, request, lenient=lenient)
         body = await checks.json_body(operation, request) if JSON in operation.bodies else None
         account = self._account(request, operation)

@@ -1,4 +1,4 @@
-"""Is this request what the contract asks for? Each check raises `Problem` with a status and words."""
+"""Is this request what the contract asks for? Each check raises `Problem` if it is not."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from jsonschema import Draft202012Validator, FormatChecker
-from jsonschema.exceptions import best_match
+from jsonschema import Draft202012Validator, FormatChecker  # type: ignore[import-untyped]
+from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
 
 from krea_aleph.emulator import moments
 
@@ -29,7 +29,7 @@ _MOMENT: Final = re.compile(
 )
 
 
-class Problem(Exception):
+class Problem(Exception):  # noqa: N818 - not an error of the emulator
     """Why a request is refused.
 
     Attributes:
@@ -136,7 +136,7 @@ def _parameter(parameter: Mapping[str, Any], text: str) -> Any:  # noqa: ANN401 
 
 
 def _parsed(text: str, kind: str | None) -> Any:  # noqa: ANN401 - any JSON value
-    """Read a parameter's text as its type says; what does not fit stays text, and fails the check."""
+    """Read text as its type says; what does not fit stays text and fails the check."""
     if kind == "integer" and re.fullmatch(r"-?[0-9]{1,18}", text):
         return int(text)
     if kind == "number" and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text):

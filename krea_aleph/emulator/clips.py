@@ -7,7 +7,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from krea_aleph.emulator import video  # raises MissingExtraError where PyAV or Pillow is missing
+# The project's module comes first, because it says which extra is missing.
+from krea_aleph.emulator import video  # isort: skip
 from PIL import Image, ImageDraw
 
 if TYPE_CHECKING:

@@ -1,12 +1,14 @@
-"""Virtual time: a clock that jumps to the next sleeper as soon as nobody has anything left to do.
+"""Virtual time: a clock that jumps to the next sleeper when nobody has anything left to do.
 
-A two-hour wait passes in milliseconds, and everybody who shares the clock (clients in several threads,
-tasks of several event loops, an emulator) sees the same, consistent time. The rules:
+A two-hour wait passes in milliseconds, and everybody who shares the clock (clients in several
+threads, tasks of several event loops, an emulator) sees the same, consistent time. The rules:
 
-* Time moves only in jumps, to the earliest sleeper or scheduled call, never while anything is `busy`.
-* A *host* (a thread, or an event loop with all of its tasks) that used the clock a moment ago may be about
-  to use it again. It must come to rest first: a thread by sleeping, by ending, or by staying away from the
-  clock for `GRACE` real seconds; a loop by going round `ROUNDS` times without touching the clock.
+* Time moves only in jumps, to the earliest sleeper or scheduled call, and never while anything is
+  `busy`.
+* A *host* (a thread, or an event loop with all of its tasks) that used the clock a moment ago may
+  be about to use it again. It must come to rest first: a thread by sleeping, by ending, or by
+  staying away from the clock for `GRACE` real seconds; a loop by going round `ROUNDS` times
+  without touching the clock.
 * A sleeper that has been woken counts as awake from the moment of the jump, before it really runs.
 """
 
@@ -84,8 +86,8 @@ class VirtualClock:
         >>> clock.monotonic() - before
         7200.0
 
-    Threads that are started to sleep at the same time should be started inside `busy()`: otherwise the
-    first one sleeps alone, and time jumps to its end before the second one has arrived.
+    Start threads that are to sleep at the same time inside `busy()`: otherwise the first one sleeps
+    alone, and time jumps to its end before the second one has arrived.
     """
 
     def __init__(self, start: float = START) -> None:
@@ -121,7 +123,7 @@ class VirtualClock:
             entry.cancelled = True
 
     async def asleep(self, seconds: float) -> None:
-        """Suspend this asyncio or trio task for so many virtual seconds; zero or less only yields."""
+        """Suspend this asyncio or trio task for so many virtual seconds; 0 or less only yields."""
         wait, wake = _sleeper()
         if not seconds > 0:
             wake()
@@ -149,7 +151,7 @@ class VirtualClock:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Hold time like `busy`, on behalf of a server: afterwards nothing more is expected of the caller."""
+        """Hold time like `busy` for a server, of which nothing more is expected afterwards."""
         with self._lock:
             self._busy += 1
         try:
@@ -248,7 +250,7 @@ class VirtualClock:
     def _run(self, entry: _Entry) -> None:
         try:
             entry.wake()
-        except Exception:
+        except Exception:  # noqa: BLE001 - it must not end the thread that happens to move time
             _log.exception("a call scheduled on the virtual clock failed")
         finally:
             with self._lock:
@@ -313,10 +315,10 @@ def _library() -> str | None:
 
 
 def _whereabouts() -> tuple[Hashable, Callable[[], _Host]]:
-    """Return a key for the loop whose task runs here, else for this thread, and its record's maker."""
+    """Return a key for the loop whose task runs here, else for this thread, and a record maker."""
     library = _library()
     if library == "trio":
-        import trio
+        import trio  # noqa: PLC0415 - only those who run it have it
 
         token = trio.lowlevel.current_trio_token()
         return token, partial(_Host, alive=lambda: True, soon=token.run_sync_soon)
@@ -332,7 +334,7 @@ def _whereabouts() -> tuple[Hashable, Callable[[], _Host]]:
 def _sleeper() -> tuple[Callable[[], Awaitable[object]], Callable[[], object]]:
     """Return how a task of the running library waits, and how any thread wakes it."""
     if _library() == "trio":
-        import trio
+        import trio  # noqa: PLC0415 - only those who run it have it
 
         event, token = trio.Event(), trio.lowlevel.current_trio_token()
         return event.wait, partial(token.run_sync_soon, event.set)

@@ -1,9 +1,10 @@
-"""The OpenAPI document as the emulator reads it: which operations there are and what they declare."""
+"""The OpenAPI document as the emulator reads it: the operations and what they declare."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +14,6 @@ from attrs import field, frozen
 from krea_aleph.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from os import PathLike
 
 METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -118,15 +118,16 @@ class Contract:
         Raises:
             ConfigError: If there is no such file, or it is no OpenAPI document.
         """
-        if source is not None and not isinstance(source, (str, Path)) and hasattr(source, "keys"):
-            return cls(source)  # type: ignore[arg-type]
+        if isinstance(source, Mapping):
+            return cls(source)
         try:
-            return cls(json.loads(_text(source)))  # type: ignore[arg-type]
+            document = json.loads(_text(source))
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"contract={str(source)!r} cannot be read: {error}.",
                 hint="Give the path of an OpenAPI document in JSON.",
             ) from error
+        return cls(document)
 
     def find(self, method: str, path: str) -> Operation | None:
         """Return the operation that answers this request; a literal path wins over a template."""
@@ -145,13 +146,13 @@ def _text(source: str | PathLike[str] | None) -> str:
 
 
 def _operations(document: Mapping[str, Any]) -> list[Operation]:
-    found = []
-    for path, item in document["paths"].items():
-        item = _inlined(item, document, ())
-        for method in METHODS:
-            if method in item:
-                found.append(_operation(document, path, item, method))
-    return found
+    items = {path: _inlined(item, document, ()) for path, item in document["paths"].items()}
+    return [
+        _operation(document, path, item, method)
+        for path, item in items.items()
+        for method in METHODS
+        if method in item
+    ]
 
 
 def _operation(

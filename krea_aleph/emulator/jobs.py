@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import define, field, frozen
 
 from krea_aleph.emulator.checks import Problem
-from krea_aleph.emulator.moments import milliseconds
+from krea_aleph.emulator.paging import Places
 from krea_aleph.emulator.values import JobRecord, Outcome
 from krea_aleph.models import BACKLOGGED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
 STAGES: Final[Mapping[str, float]] = {
     "queued": 0.1,
@@ -35,7 +35,7 @@ STAGES: Final[Mapping[str, float]] = {
 
 @define(eq=False)
 class SimulatedJob:
-    """One job. Times are Unix seconds; None where something has not happened."""
+    """One job. Times are Unix seconds, None where something has not happened."""
 
     operation: str
     body: Mapping[str, Any]
@@ -44,7 +44,7 @@ class SimulatedJob:
     created: float
     seconds: float
     stages: Mapping[str, float]
-    tie: int = 0
+    position: int = 0
     foreign: bool = False
     id: str = field(factory=lambda: str(uuid.uuid4()))
     started: float | None = None
@@ -59,17 +59,12 @@ class SimulatedJob:
             return self.end
         if self.started is None:
             return BACKLOGGED
-        names, shares = zip(*self.stages.items(), strict=True)
-        spent = (now - self.started) / self.seconds * sum(shares) if self.seconds else 0.0
-        bounds = itertools.accumulate(shares)
-        return next(
-            (name for name, end in zip(names, bounds, strict=True) if spent < end), names[-1]
-        )
+        return self._stage((now - self.started) / self.seconds if self.seconds else 0.0)
 
-    @property
-    def position(self) -> int:
-        """Where it stands in a list: its creation in Unix microseconds, no two of them equal."""
-        return milliseconds(self.created) * 1000 + self.tie
+    def may_have_ended(self, now: float) -> bool:
+        """Say whether it can have ended by a moment, whatever the backlog did meanwhile."""
+        since = self.created if self.started is None else self.started
+        return self.end is None and since + self.seconds <= now
 
     def record(self, now: float) -> JobRecord:
         """Return what tests may know of it."""
@@ -84,6 +79,15 @@ class SimulatedJob:
             ended_at=self.ended,
             foreign=self.foreign,
         )
+
+    def _stage(self, share: float) -> str:
+        """Return the status of a running job when this share of its time has passed."""
+        whole, passed = sum(self.stages.values()), 0.0
+        for name, part in self.stages.items():
+            passed += part / whole
+            if share < passed:
+                return name
+        return name
 
 
 @frozen
@@ -113,7 +117,7 @@ class Jobs:
     _waiting: deque[SimulatedJob] = field(factory=deque)
     _ends: list[tuple[float, int, SimulatedJob]] = field(factory=list)
     _order: itertools.count[int] = field(factory=itertools.count)
-    _latest: SimulatedJob | None = None
+    _places: Places = field(factory=Places)
 
     def admit(self) -> None:
         """Check that one more job may be submitted now.
@@ -132,8 +136,7 @@ class Jobs:
 
     def add(self, job: SimulatedJob) -> None:
         """Accept a job: it starts now if a slot is free, else it waits."""
-        job.tie = self._tie(job)
-        self._latest = job
+        job.position = self._places.take(job.created)
         self.all[job.id] = job
         self._waiting.append(job)
         self.fill(job.created)
@@ -171,13 +174,6 @@ class Jobs:
         """Forget a job that has ended."""
         del self.all[job.id]
 
-    def may_end_by(self, now: float) -> Iterable[SimulatedJob]:
-        """Yield the jobs that can have ended by now, whatever the backlog does."""
-        for job in self.all.values():
-            since = job.created if job.started is None else job.started
-            if job.end is None and since + job.seconds <= now:
-                yield job
-
     def newest_first(self) -> list[SimulatedJob]:
         """Return all jobs in the order in which they are listed."""
         return list(reversed(self.all.values()))
@@ -189,10 +185,3 @@ class Jobs:
             self.credits = max(self.credits - 1, 0)
         self.on_change(Change(job, at))
         self.fill(at)
-
-    def _tie(self, job: SimulatedJob) -> int:
-        """Number the jobs that share a millisecond, so that a list can tell them apart."""
-        latest = self._latest
-        if latest is None or milliseconds(latest.created) != milliseconds(job.created):
-            return 0
-        return latest.tie + 1

@@ -74,7 +74,10 @@ class Library:
         kind = _kind(upload)
         blob = await asyncio.to_thread(self._store, upload, kind)
         note = description if isinstance(description, str) else None
-        return self._register(account, blob, _file_name(upload), note, now, base_url)
+        url = self._url(account, blob, _file_name(upload), now, base_url)
+        asset = Asset(str(uuid.uuid4()), url, blob, now, account.places.take(now), note)
+        account.assets[asset.id] = asset
+        return asset
 
     def forget(self, account: Account, asset: Asset) -> None:
         """Remove an asset; its URL leads nowhere afterwards."""
@@ -88,20 +91,14 @@ class Library:
             shutil.copyfileobj(upload.file, target)
         return FileBlob.of(path, kind)
 
-    def _register(
-        self, account: Account, blob: Blob, name: str, note: str | None, now: float, base_url: str
-    ) -> Asset:
+    def _url(self, account: Account, blob: Blob, name: str, now: float, base_url: str) -> str:
+        """Put a file where Krea would: under the account, the moment and its name."""
+        moment = moments.milliseconds(now)
         with self._lock:
-            moment = moments.milliseconds(now)
-            tie = sum(
-                moments.milliseconds(other.uploaded) == moment for other in account.assets.values()
-            )
-            place = f"uploads/{account.id}/{moment}-{f'{tie}-' if tie else ''}{name}"
-            url = f"{base_url}{FILES}{quote(place)}"
-            asset = Asset(str(uuid.uuid4()), url, blob, now, tie, note)
-            account.assets[asset.id] = asset
+            while (place := f"uploads/{account.id}/{moment}-{name}") in self.files:
+                moment += 1
             self.files[place] = blob
-        return asset
+        return f"{base_url}{FILES}{quote(place)}"
 
 
 def _kind(upload: UploadFile) -> str:

@@ -14,10 +14,11 @@ try:
     from krea_aleph.emulator.app import App
     from krea_aleph.emulator.contract import Contract
     from krea_aleph.emulator.faults import Faults
+    from krea_aleph.emulator.jobs import STAGES
     from krea_aleph.emulator.quirks import Switches
     from krea_aleph.emulator.server import ThreadedServer
     from krea_aleph.emulator.service import Service
-    from krea_aleph.emulator.settings import Settings
+    from krea_aleph.emulator.settings import MAX_UPLOAD, OUTPUT_BYTES, Settings
     from krea_aleph.emulator.timers import Timers
     from krea_aleph.emulator.values import Outcome
     from krea_aleph.emulator.webhooks import Webhooks
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from krea_aleph import Aleph, AsyncAleph
     from krea_aleph._config import ClientOptions
+    from krea_aleph.emulator.accounts import Account
     from krea_aleph.emulator.values import (
         AssetRecord,
         DeliveryRecord,
@@ -54,7 +56,8 @@ class Emulator:
         >>> with Emulator(job_seconds=170) as emulator:
         ...     emulator.outcome(status="failed", error={"code": "nsfw"})
         ...     with emulator.aleph(virtual_time=True) as aleph:
-        ...         aleph.transform("in.mp4", "a quiet street", "out.mp4")  # raises JobRejectedError
+        ...         aleph.transform("in.mp4", "a quiet street", "out.mp4")
+        JobRejectedError: ...
     """
 
     def __init__(
@@ -75,8 +78,8 @@ class Emulator:
         credits: float | None = None,  # noqa: A002 - Krea's word
         cancellable: Iterable[str] = ("queued", "processing"),
         cancel_refusal: int = 400,
-        max_upload: int | None = None,
-        output_bytes: int | None = None,
+        max_upload: int = MAX_UPLOAD,
+        output_bytes: int = OUTPUT_BYTES,
         sunset: str | None = None,
         replacement: str | None = None,
         skew: float = 0.0,
@@ -92,9 +95,9 @@ class Emulator:
             clock: Where time comes from; default: real time, until a client wants virtual time.
             host: The address to listen on.
             port: The port; 0 takes a free one.
-            render: Restyle real videos; False serves seeded bytes. Without PyAV the input is served.
+            render: Restyle real videos (without PyAV: return the input); False serves seeded bytes.
             job_seconds: How long a job runs once started.
-            stages: The statuses of a running job, each with its share of the time; any words will do.
+            stages: The statuses of a running job, each with its share of the time; any words do.
             concurrency: How many jobs of an account run at once; further ones are backlogged.
             backlog: How many jobs may be backlogged; the next is refused with 429.
             credits: How many completed jobs an account can pay for; None for any number.
@@ -110,20 +113,21 @@ class Emulator:
         Raises:
             ConfigError: If something makes no sense or the address cannot be had.
         """
-        given = {"stages": stages, "max_upload": max_upload, "output_bytes": output_bytes}
         self._settings = Settings(
             render=render,
             job_seconds=job_seconds,
+            stages=STAGES if stages is None else stages,
             concurrency=concurrency,
             backlog=backlog,
             credits=credits,
-            cancellable=cancellable,
+            cancellable=frozenset(cancellable),
             cancel_refusal=cancel_refusal,
+            max_upload=max_upload,
+            output_bytes=output_bytes,
             sunset=sunset,
             replacement=replacement,
             skew=skew,
             public_url=public_url,
-            **{name: value for name, value in given.items() if value is not None},
         )
         self.clock: Clock = RealClock() if clock is None else clock
         self._folder = tempfile.TemporaryDirectory(prefix="krea-emulator-")
@@ -172,10 +176,10 @@ class Emulator:
     def aleph(self, *, virtual_time: bool = False, **options: Unpack[ClientOptions]) -> Aleph:
         """Return a client that is pointed here; the options are those of `Aleph`.
 
-        With `virtual_time`, the emulator's clock becomes virtual for good, and so does that of every
-        client made from then on: nobody waits. Such a client and one in real time do not mix.
+        With `virtual_time`, the emulator's clock becomes virtual for good, and so does that of
+        every client made from then on: nobody waits. Such clients and real time do not mix.
         """
-        from krea_aleph import Aleph
+        from krea_aleph import Aleph  # noqa: PLC0415 - the emulator also runs without a client
 
         return Aleph(**self._options(options, virtual_time=virtual_time))
 
@@ -183,7 +187,7 @@ class Emulator:
         self, *, virtual_time: bool = False, **options: Unpack[ClientOptions]
     ) -> AsyncAleph:
         """Return an asynchronous client that is pointed here; see `aleph`."""
-        from krea_aleph import AsyncAleph
+        from krea_aleph import AsyncAleph  # noqa: PLC0415 - as above
 
         return AsyncAleph(**self._options(options, virtual_time=virtual_time))
 
@@ -304,12 +308,12 @@ class Emulator:
         self._service.advance_all()
         return self._account.jobs.credits
 
-    @credits.setter
+    @credits.setter  # noqa: A003 - as above
     def credits(self, jobs: float | None) -> None:
         self._account.jobs.credits = jobs
 
     @property
-    def _account(self) -> Any:  # noqa: ANN401 - an Account, which is no part of the public face
+    def _account(self) -> Account:
         return self._service.accounts[self._key]
 
     def _options(self, options: ClientOptions, *, virtual_time: bool) -> ClientOptions:

@@ -70,8 +70,10 @@ class Outcomes:
 
     def form(self, outcome: Outcome) -> UrlForm:
         """Return how the result of a job is told."""
+        if outcome.urls is not None:
+            return outcome.urls
         usual = (form for quirk, form in _FORMS.items() if quirk in self._switches)
-        return outcome.urls or next(usual, "strings")
+        return next(usual, "strings")
 
     def _take(self) -> Outcome:
         outcome, times = self._waiting[0]

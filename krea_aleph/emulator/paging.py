@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from krea_aleph.emulator import moments
 from krea_aleph.emulator.checks import Problem
@@ -16,11 +16,23 @@ class Placed(Protocol):
 
     @property
     def position(self) -> int:
-        """Its creation in Unix microseconds."""
+        """Its place, see `Places`."""
+
+
+class Places:
+    """Gives each new item a place of its own: its creation in Unix microseconds, never twice."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def take(self, created: float) -> int:
+        """Return the place of an item created at a moment, in Unix seconds."""
+        self._last = max(moments.milliseconds(created) * 1000, self._last + 1)
+        return self._last
 
 
 Item = TypeVar("Item", bound=Placed)
-DEFAULT_LIMIT = 100
+DEFAULT_LIMIT: Final = 100
 
 
 def page(
@@ -28,8 +40,8 @@ def page(
 ) -> tuple[list[Item], str | None]:
     """Return the items created before the cursor, at most `limit`, and the next cursor.
 
-    With `exact`, the cursor tells items of the same millisecond apart; without, it cannot, and those
-    that share the millisecond of a page's last item are never seen.
+    With `exact`, the cursor tells items of the same millisecond apart; without, it cannot, and
+    those that share the millisecond of a page's last item are never seen.
 
     Raises:
         Problem: 400 for a cursor that is no moment.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from krea_aleph.emulator.answers import Answer
@@ -71,12 +72,16 @@ class Presenter:
         return Answer(status, body | problem.extra, operation=operation.id, problem=problem.words)
 
     def status(self, operation: Operation, wanted: int) -> int:
-        """Return the wanted status if the contract or a quirk allows it, else what comes closest."""
+        """Return the wanted status if contract or quirks allow it, else what comes closest."""
         quirk = _UNDECLARED.get(wanted, "undeclared_refusals")
         if operation.declares(wanted) or quirk in self._switches:
             return wanted
         stand_ins = _STAND_INS.get(wanted, ())
         return next((status for status in stand_ins if operation.declares(status)), wanted)
+
+    def can_refuse(self, operation: Operation) -> bool:
+        """Say whether there is an honest way to refuse a wrong request."""
+        return self.status(operation, HTTPStatus.BAD_REQUEST) == HTTPStatus.BAD_REQUEST
 
     def _shaped(self, operation: Operation, status: int, facts: Any) -> Any:  # noqa: ANN401
         key = (operation.id, status)

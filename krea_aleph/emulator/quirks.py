@@ -7,6 +7,7 @@ dialect "declared" none; each can be switched by its name.
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from attrs import define, field, frozen
@@ -96,7 +97,7 @@ class Switches:
                 quirk.change(answer)
 
 
-# --- Rules -----------------------------------------------------------------------------------------
+# Rules
 
 _rule("auth_first", "A bad key is refused before the request is looked at.")
 _rule("undeclared_401", "A bad key gives 401 even where the contract declares none.")
@@ -125,18 +126,15 @@ _rule("weak_etags", "Files have weak entity tags, which cannot vouch for a part.
 _rule("ranges_ignored", "Files are sent whole although a part was asked for.", usual=False)
 _rule("webhook_on_start", "A webhook also tells that a backlogged job has started.", usual=False)
 
-# --- Changes to answers ----------------------------------------------------------------------------
+# Changes to answers
 
 
 @_quirk("message_key", "Errors are told under message instead of error.")
 def _message_key(answer: Answer) -> None:
-    if (
-        answer.failed
-        and isinstance(answer.body, dict)
-        and isinstance(answer.body.get("error"), str)
-    ):
-        if answer.status != 410:  # its documented body has both keys
-            answer.body = {"message": answer.body.pop("error"), **answer.body}
+    gone = answer.status == HTTPStatus.GONE  # its documented body has both keys
+    if answer.failed and answer.problem and isinstance(answer.body, dict) and not gone:
+        rest = {name: value for name, value in answer.body.items() if name != "error"}
+        answer.body = {"message": answer.problem, **rest}
 
 
 @_quirk("error_as_object", "Errors are told as an object with code and message.", usual=False)

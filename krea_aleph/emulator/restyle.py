@@ -56,7 +56,7 @@ def restyle(source: Path, target: Path, style: Style) -> None:
     Raises:
         NotAVideoError: If the source is no video.
     """
-    from krea_aleph.emulator import looks, video
+    from krea_aleph.emulator import looks, video  # noqa: PLC0415 - they need the extra [preview]
 
     try:
         paint = looks.LOOKS[style.look](style.seed)

@@ -128,7 +128,7 @@ class Service:
         return self.clock().time() + self.settings.skew
 
     async def advance(self, account: Account) -> float:
-        """Bring an account up to the present, and return it; renders that are due are waited for."""
+        """Bring an account up to the present, and return it; waits for renders that are due."""
         now = self.now()
         while pending := self._try_advance(account, now):
             await asyncio.wait([asyncio.wrap_future(future) for future in pending])
@@ -291,7 +291,8 @@ class Service:
     def _try_advance(self, account: Account, now: float) -> list[Future[Product]]:
         """Advance an account, or return the renders that must be finished first."""
         with self.lock:
-            due = [job for job in account.jobs.may_end_by(now) if job.id in self._orders]
+            ordered = (account.jobs.all.get(job_id) for job_id in self._orders)
+            due = [job for job in ordered if job is not None and job.may_have_ended(now)]
             pending = [f for job in due for f in self._orders[job.id] if not f.done()]
             if not pending:
                 for job in due:
@@ -347,7 +348,7 @@ class Service:
 
 
 def _known(things: Mapping[str, Any], call: Call, kind: str) -> Any:  # noqa: ANN401 - job or asset
-    """Return what the path names; what belongs to somebody else is as unknown as what is nowhere."""
+    """Return what the path names; what is somebody else's is as unknown as what is nowhere."""
     named = next(iter(call.operation.path_values(call.request.url.path).values()), "")
     if named not in things:
         raise Problem(404, f"{kind} not found")

@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 MAX_UPLOAD: Final = 75_000_000
 """The documented size limit of an upload, in bytes."""
+OUTPUT_BYTES: Final = 65_536
+"""The usual size of a seeded output, in bytes."""
 
 
 def _at_least(least: float) -> Any:  # noqa: ANN401 - an attrs validator
-    def check(_: object, attribute: Attribute[Any], value: float) -> None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
-            _refuse(attribute.name, value, "it must be a number")
-        if value < least:
-            _refuse(attribute.name, value, f"it must be at least {least}")
+    def check(_: object, attribute: Attribute[Any], value: object) -> None:
+        number = value if isinstance(value, (int, float)) and value is not True else math.nan
+        if not number >= least:
+            _refuse(attribute.name, value, f"it must be a number of at least {least}")
 
     return check
 
@@ -79,12 +80,10 @@ class Settings:
     concurrency: int = field(default=8, validator=_at_least(1))
     backlog: int = field(default=100, validator=_at_least(0))
     credits: float | None = None
-    cancellable: frozenset[str] = field(
-        default=frozenset({"queued", "processing"}), converter=frozenset
-    )
+    cancellable: frozenset[str] = frozenset({"queued", "processing"})
     cancel_refusal: int = field(default=400, validator=_at_least(400))
     max_upload: int = field(default=MAX_UPLOAD, validator=_at_least(0))
-    output_bytes: int = field(default=65_536, validator=_at_least(0))
+    output_bytes: int = field(default=OUTPUT_BYTES, validator=_at_least(0))
     sunset: float | None = field(default=None, converter=_moment)
     replacement: str | None = None
     skew: float = 0.0

@@ -7,10 +7,13 @@ emulator has never heard of is made up. So a new required field upstream is ther
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+
+Schema: TypeAlias = "Mapping[str, Any] | bool"
 
 
 class _Misfit:
@@ -37,7 +40,7 @@ _FORMATS: Final[Mapping[str, str]] = {
 }
 
 
-def shaper(schema: Mapping[str, Any] | bool) -> Callable[[Any], Any]:
+def shaper(schema: Schema) -> Callable[[Any], Any]:
     """Compile a schema into a function that returns the fitting part of a value, or `MISFIT`."""
     if isinstance(schema, bool):
         return (lambda value: value) if schema else (lambda _: MISFIT)
@@ -49,7 +52,7 @@ def shaper(schema: Mapping[str, Any] | bool) -> Callable[[Any], Any]:
     return lambda value: inner(value) if allowed(value) else MISFIT
 
 
-def sample(schema: Mapping[str, Any] | bool) -> Any:  # noqa: ANN401 - any JSON value
+def sample(schema: Schema) -> Any:  # noqa: ANN401 - any JSON value
     """Make up a small value that fits the schema."""
     if isinstance(schema, bool):
         return None

@@ -1,4 +1,4 @@
-"""What comes out of a job: a restyled video, the clip itself, or seeded bytes. Never a model's work."""
+"""What comes out of a job: a restyled video, the clip itself, or seeded bytes. Never a model's."""
 
 from __future__ import annotations
 

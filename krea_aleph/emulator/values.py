@@ -17,6 +17,7 @@ URL_FORMS: Final = ("strings", "objects", "map", "video_url", "top_level", "none
 DOWNLOAD: Final = "download"
 WEBHOOK: Final = "webhook"
 ANY: Final = "*"
+_STATUSES: Final = range(200, 600)
 _ENDS: Final = ("completed", "failed", "cancelled")
 
 
@@ -24,16 +25,16 @@ _ENDS: Final = ("completed", "failed", "cancelled")
 class Fault:
     """Something that goes wrong with the n-th matching call, counted from when the fault is set.
 
-    The call is carried out as usual unless the fault brings an answer of its own (`status`, `body`),
-    drops the connection before, or never answers; `accept=True` carries it out all the same.
+    The call is carried out as usual unless the fault brings an answer of its own (`status`,
+    `body`), drops the connection before, or never answers; `accept=True` carries it out anyway.
 
     Example:
         >>> emulator.fault(Fault(operation="get_job", nth=3, status=503, body="<html>busy</html>"))
         >>> emulator.fault(Fault(operation="create_aleph_job", drop="after", every=7))
 
     Attributes:
-        operation: An operation id such as ``get_job``, ``"download"``, ``"webhook"``, or ``"*"`` for
-            every call that reaches the emulator.
+        operation: An operation id such as ``get_job``, or ``"download"``, ``"webhook"``, or
+            ``"*"`` for every call that reaches the emulator.
         nth: The first matching call that is hit, from 1.
         times: How many calls are hit from there on; None for all of them.
         every: Of those, hit only each so-manieth, so that ``every=7`` hits the 7th, 14th...
@@ -79,7 +80,7 @@ class Fault:
             self.pace is None or self.pace >= 1, "pace", f"is {self.pace}; use 1 or more bytes"
         )
         _require(self.stall >= 0, "stall", f"is {self.stall}; use 0 or more seconds")
-        known = self.status is None or 200 <= self.status <= 599
+        known = self.status is None or self.status in _STATUSES
         _require(known, "status", f"is {self.status}; use 200 to 599")
         _require(self.drop in {None, "before", "after"}, "drop", f"is {self.drop!r}")
         late = bool(self.duplicates or self.delay)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from krea_aleph.errors import MissingExtraError
 
 try:
     import av
-    from PIL import Image
+    from PIL import Image  # noqa: TC002 - found missing here, not when the first frame comes
 except ImportError as error:
     raise MissingExtraError("preview") from error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from os import PathLike
+
+    from av.container import OutputContainer
+    from av.video.stream import VideoStream
 
 RATE: Final = 24
 """Frames per second where the source says nothing."""
@@ -36,7 +39,7 @@ def frames(source: str | PathLike[str], seconds: float) -> Iterator[Image.Image]
     try:
         with av.open(str(source)) as container:
             for frame in container.decode(video=0):
-                if frame.time is not None and frame.time >= seconds:
+                if (frame.time or 0.0) >= seconds:
                     break
                 count += 1
                 yield _fitting(frame.to_image())
@@ -73,13 +76,10 @@ def write(
     """
     with av.open(str(target), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         container.metadata["comment"] = comment
-        stream = None
+        stream: VideoStream | None = None
         for image in images:
             if stream is None:
-                stream = container.add_stream(_codec(), rate=per_second, options=_OPTIONS)
-                stream.width, stream.height = image.size
-                stream.pix_fmt = "yuv420p"
-                stream.thread_count = 1
+                stream = _stream(container, per_second, image.size)
             container.mux(stream.encode(av.VideoFrame.from_image(image)))
         if stream is not None:
             container.mux(stream.encode())
@@ -88,8 +88,17 @@ def write(
 _OPTIONS: Final = {"preset": "veryfast", "crf": "23", "threads": "1"}
 
 
-def _codec() -> str:
-    return "libx264" if "libx264" in av.codecs_available else "mpeg4"
+def _stream(container: OutputContainer, per_second: Fraction, size: tuple[int, int]) -> VideoStream:
+    codec: Literal["libx264", "mpeg4"] = "libx264" if _has_x264() else "mpeg4"
+    stream = container.add_stream(codec, rate=per_second, options=_OPTIONS)
+    stream.width, stream.height = size
+    stream.pix_fmt = "yuv420p"
+    stream.thread_count = 1
+    return stream
+
+
+def _has_x264() -> bool:
+    return "libx264" in av.codecs_available
 
 
 def _fitting(image: Image.Image) -> Image.Image:
