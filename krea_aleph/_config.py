@@ -1,0 +1,364 @@
+"""What a client is configured with; the only reader of the environment; where secrets hide."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, Literal, TypeAlias, TypedDict
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass_environment  # type: ignore[attr-defined]
+
+from krea_aleph._hosts import Origin, may_speak_http, origin
+from krea_aleph.errors import ConfigError
+from krea_aleph.policies import PollPolicy, RetryPolicy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from krea_aleph.models import Checked, Clock, Event, Transport
+
+Key: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]]
+Checks: TypeAlias = Literal["error", "warn", "off"]
+Abandon: TypeAlias = Literal["leave", "cancel"]
+
+DEFAULT_BASE_URL: Final = "https://api.krea.ai"
+DEFAULT_REQUEST_TIMEOUT: Final = 60.0
+
+_NETWORK_OPTIONS: Final = ("proxy", "ssl_context", "trust_env", "transport")
+_PROXY_SCHEMES: Final = frozenset({"http", "https", "socks5", "socks5h"})
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+# The client owns these; a second value would leak the key's place or break the framing.
+_OWN_HEADERS: Final = frozenset(
+    {"authorization", "content-length", "content-type", "host", "transfer-encoding"}
+)
+_KEY: Final = re.compile(r"[\x21-\x7e]+")
+
+
+class ClientOptions(TypedDict, total=False):
+    """The options of `Aleph`, `AsyncAleph` and ``with_options``; all of them by keyword."""
+
+    api_key: Key
+    """The whole token, or a callable that returns it; default KREA_API_KEY, then KREA_API_TOKEN.
+
+    A callable is asked at first use, and once more after a 401, so that keys can rotate.
+    """
+    account: str
+    """A label, not the key, for whom the client acts; it travels on jobs and events."""
+    base_url: str
+    """Default KREA_BASE_URL, then https://api.krea.ai."""
+    request_timeout: float
+    """Seconds for one exchange; default 60. Of a transfer: for one read or write of it."""
+    retry: RetryPolicy
+    """How reads, and submits that surely started nothing, are repeated."""
+    poll: PollPolicy
+    """How long to wait between looks at a job."""
+    checks: Checks
+    """What to do with a request that the pinned contract forbids; default "error"."""
+    abandon: Abandon
+    """What becomes of the job when a wait is interrupted or times out; default "leave"."""
+    before_submit: Callable[[Checked], None]
+    """Called with each checked request before anything is uploaded; raise SubmitVetoedError."""
+    on_event: Callable[[Event], None]
+    """Called with each event. What it raises is logged and goes no further."""
+    proxy: str
+    """The URL of a proxy; default: what the environment says for the URL."""
+    ssl_context: SSLContext
+    """Default: certifi's authorities, or SSL_CERT_FILE and SSL_CERT_DIR."""
+    trust_env: bool
+    """Whether proxies and certificates of the environment count; default True."""
+    trusted_hosts: Sequence[str]
+    """Hosts that may be spoken to unencrypted and that may have private addresses."""
+    transport: Transport
+    """A transport of one's own, in the client's colour, instead of the built-in one."""
+    extra_headers: Mapping[str, str]
+    """Headers for every request to the API, never sent to output hosts."""
+    clock: Clock
+    """Where time comes from; for tests."""
+
+
+class RealClock:
+    """The clock of this machine."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never go backwards."""
+        return time.monotonic()
+
+    def time(self) -> float:
+        """Return Unix time in seconds."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Return when the seconds have passed."""
+        time.sleep(seconds)
+
+    async def asleep(self, seconds: float) -> None:
+        """Do the same without blocking the event loop."""
+        import anyio  # noqa: PLC0415 - a synchronous start should not pay for asyncio
+
+        await anyio.sleep(seconds)
+
+    def busy(self) -> AbstractContextManager[None]:
+        """Real time passes whatever is in flight."""
+        return nullcontext()
+
+
+class Keyring:
+    """The API key: resolved once, hidden always, asked for again when the server refuses it."""
+
+    __slots__ = ("_generation", "_key", "_lock", "_source")
+
+    def __init__(self, source: Key) -> None:
+        self._source = source
+        self._lock = threading.Lock()
+        self._generation = 0
+        self._key = _checked_key(source) if isinstance(source, str) else None
+
+    def __repr__(self) -> str:
+        return "Keyring(...)"
+
+    @property
+    def cached(self) -> tuple[str, int] | None:
+        """The key and its generation, when it has been resolved."""
+        return None if self._key is None else (self._key, self._generation)
+
+    @property
+    def renewable(self) -> bool:
+        """Whether there is a callable to ask."""
+        return callable(self._source)
+
+    def resolve(self, stale: int = -1) -> tuple[str, int]:
+        """Return the key; ask the callable if nobody has since the stale generation."""
+        with self._lock:
+            if self._key is None or self._generation == stale:
+                self._accept(self._ask())
+            return self.cached or ("", 0)
+
+    async def aresolve(self, stale: int = -1) -> tuple[str, int]:
+        """Do the same in an asynchronous client, whose callable may be a coroutine function."""
+        import anyio.to_thread  # noqa: PLC0415 - see RealClock.asleep
+
+        # The lock is taken in a worker thread, where waiting for another thread's call is no harm.
+        await anyio.to_thread.run_sync(self._lock.acquire)
+        try:
+            if self._key is None or self._generation == stale:
+                answer = await anyio.to_thread.run_sync(self._ask)
+                self._accept(await answer if isinstance(answer, Awaitable) else answer)
+            return self.cached or ("", 0)
+        finally:
+            self._lock.release()
+
+    def _ask(self) -> Any:
+        source = self._source
+        if not callable(source):
+            return source
+        try:
+            return source()
+        except Exception as error:
+            message = f"api_key: the callable raised {type(error).__name__}."
+            raise ConfigError(message) from error
+
+    def _accept(self, answer: object) -> None:
+        self._key = _checked_key(answer)
+        self._generation += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A client's options, resolved and checked."""
+
+    keys: Keyring
+    account: str
+    base_url: str
+    base: Origin
+    request_timeout: float
+    retry: RetryPolicy
+    poll: PollPolicy
+    checks: Checks
+    abandon: Abandon
+    before_submit: Callable[[Checked], None] | None
+    on_event: Callable[[Event], None] | None
+    proxies: Mapping[str, str]
+    ssl_context: SSLContext | None
+    trust_env: bool
+    trusted_hosts: frozenset[str]
+    transport: Transport | None
+    extra_headers: Mapping[str, str]
+    clock: Clock
+
+    @classmethod
+    def resolve(cls, options: ClientOptions) -> Config:
+        """Return the configuration that options and environment amount to.
+
+        Raises:
+            ConfigError: Something in them cannot work; the text names it and the remedy.
+        """
+        unknown = sorted(set(options) - set(ClientOptions.__annotations__))
+        if unknown:
+            message = f"unknown option {unknown[0]!r}; there are: {_names(ClientOptions)}."
+            raise ConfigError(message)
+        trusted = frozenset(options.get("trusted_hosts", ()))
+        base_url, base = _base_url(options.get("base_url"), trusted)
+        return cls(
+            keys=_keyring(options.get("api_key")),
+            account=_account(options.get("account", "default")),
+            base_url=base_url,
+            base=base,
+            request_timeout=_seconds(options.get("request_timeout", DEFAULT_REQUEST_TIMEOUT)),
+            retry=_instance("retry", options.get("retry", RetryPolicy()), RetryPolicy),
+            poll=_instance("poll", options.get("poll", PollPolicy()), PollPolicy),
+            checks=_one_of("checks", options.get("checks", "error"), ("error", "warn", "off")),
+            abandon=_one_of("abandon", options.get("abandon", "leave"), ("leave", "cancel")),
+            before_submit=options.get("before_submit"),
+            on_event=options.get("on_event"),
+            proxies=_proxies(options.get("proxy"), trust_env=options.get("trust_env", True)),
+            ssl_context=options.get("ssl_context"),
+            trust_env=options.get("trust_env", True),
+            trusted_hosts=trusted,
+            transport=options.get("transport"),
+            extra_headers=_headers(options.get("extra_headers", {})),
+            clock=options.get("clock") or RealClock(),
+        )
+
+    def proxy_for(self, target: Origin) -> str | None:
+        """Return the URL of the proxy that leads to an origin, or None to go there directly."""
+        proxy = self.proxies.get(target.scheme) or self.proxies.get("all")
+        if proxy is None or proxy_bypass_environment(
+            f"{target.host}:{target.port}", dict(self.proxies)
+        ):
+            return None
+        return proxy
+
+
+def derived(options: ClientOptions, changes: ClientOptions) -> ClientOptions:
+    """Return options for a client that shares the other's connections.
+
+    Raises:
+        ConfigError: A change concerns the connections themselves.
+    """
+    network = [name for name in _NETWORK_OPTIONS if name in changes]
+    if network:
+        message = f"with_options: {network[0]} belongs to the shared connections."
+        raise ConfigError(message, hint="Make a client of its own for it.")
+    return {**options, **changes}
+
+
+def _environment(*names: str) -> str | None:
+    """Return the first variable that is set and not blank: a blank one counts as unset."""
+    values = (os.environ.get(name, "").strip() for name in names)
+    return next((value for value in values if value), None)
+
+
+def _keyring(source: Key | None) -> Keyring:
+    if source is None:
+        source = _environment("KREA_API_KEY", "KREA_API_TOKEN")
+    if source is None:
+        message = "no API key: neither api_key= nor KREA_API_KEY is set."
+        raise ConfigError(message, hint="Set KREA_API_KEY to the whole token, or pass api_key=.")
+    return Keyring(source)
+
+
+def _checked_key(key: object) -> str:
+    """Return the key if it can be one. No message here ever contains it."""
+    if not isinstance(key, str):
+        message = f"api_key: a str is needed, not {type(key).__name__}."
+        raise ConfigError(message)
+    if not key.strip():
+        message = "api_key: it is blank."
+        raise ConfigError(message, hint="Set KREA_API_KEY to the whole token.")
+    if _KEY.fullmatch(key) is None:
+        message = "api_key: it contains a space, a line end or another character no key has."
+        raise ConfigError(message, hint="Strip what was read from a file: key.strip().")
+    return key
+
+
+def _base_url(option: str | None, trusted: frozenset[str]) -> tuple[str, Origin]:
+    url = (option or _environment("KREA_BASE_URL") or DEFAULT_BASE_URL).rstrip("/")
+    try:
+        parts, base = urlsplit(url), origin(url)
+    except (ValueError, AttributeError) as error:
+        message = f"base_url: {url!r} cannot be used: {error}."
+        raise ConfigError(message, hint=f"It looks like {DEFAULT_BASE_URL}.") from None
+    if parts.username or parts.password or parts.query or parts.fragment:
+        message = "base_url: it must not have a user, a password, a query or a fragment."
+        raise ConfigError(message, hint=f"It looks like {DEFAULT_BASE_URL}.")
+    if base.scheme == "http" and not may_speak_http(base.host, trusted):
+        message = f"base_url: {url!r} would send the key unencrypted."
+        raise ConfigError(message, hint="Use https, or name the host in trusted_hosts=.")
+    return url, base
+
+
+def _account(label: str) -> str:
+    if not label or not label.isprintable():
+        message = f"account: {label!r} is no label: one printable line is needed."
+        raise ConfigError(message)
+    return label
+
+
+def _seconds(value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        message = f"request_timeout: a number of seconds is needed, not {type(value).__name__}."
+        raise ConfigError(message)
+    if not (math.isfinite(value) and value > 0):
+        message = f"request_timeout: {value} is not a positive, finite number of seconds."
+        raise ConfigError(message)
+    return float(value)
+
+
+def _proxies(option: str | None, *, trust_env: bool) -> Mapping[str, str]:
+    found = {"all": option} if option else getproxies() if trust_env else {}
+    for name in found.keys() & {"http", "https", "all"}:
+        # Like other tools, read "host:3128" as an http proxy.
+        found[name] = found[name] if "://" in found[name] else f"http://{found[name]}"
+        _check_proxy(found[name], "proxy" if option else f"{name.upper()}_PROXY")
+    return MappingProxyType(found)
+
+
+def _check_proxy(url: str, name: str) -> None:
+    scheme = urlsplit(url).scheme
+    if scheme not in _PROXY_SCHEMES:
+        message = f"{name}: a proxy of scheme {scheme!r} is not supported."
+        raise ConfigError(message, hint=f"Use one of: {', '.join(sorted(_PROXY_SCHEMES))}.")
+    if scheme.startswith("socks"):
+        try:
+            import socksio  # type: ignore[import-not-found,unused-ignore]  # noqa: F401, PLC0415
+        except ImportError:
+            message = f"{name}: SOCKS needs the package socksio."
+            raise ConfigError(message, hint="Run: pip install 'httpx[socks]'") from None
+
+
+def _headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+    for name, value in headers.items():
+        if name.lower() in _OWN_HEADERS:
+            message = f"extra_headers: {name} is set by the client itself."
+            raise ConfigError(message)
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            message = f"extra_headers: {name!r} or its value is not a valid header."
+            raise ConfigError(message)
+    return MappingProxyType({name.lower(): value for name, value in headers.items()})
+
+
+def _instance(name: str, value: Any, kind: type[Any]) -> Any:
+    if not isinstance(value, kind):
+        message = f"{name}: a {kind.__name__} is needed, not {type(value).__name__}."
+        raise ConfigError(message)
+    return value
+
+
+def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
+    if value not in allowed:
+        message = f"{name}: {value!r} is none of {', '.join(map(repr, allowed))}."
+        raise ConfigError(message)
+    return value
+
+
+def _names(options: type[ClientOptions]) -> str:
+    return ", ".join(sorted(options.__annotations__))

@@ -1,0 +1,270 @@
+"""Opening what is uploaded, and telling by its first bytes what a file is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import stat
+import tempfile
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+from krea_aleph.errors import InvalidRequestError, UploadError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from krea_aleph.models import StrPath
+
+# Krea documents 75 MB for an upload, and these kinds (docs.krea.ai, page on assets).
+LARGEST_UPLOAD_BYTES: Final = 75_000_000
+UPLOAD_KINDS: Final = frozenset(
+    {
+        "image/jpeg",
+        "image/png",
+        "image/webp",
+        "image/heic",
+        "video/mp4",
+        "video/quicktime",
+        "video/webm",
+        "model/gltf-binary",
+        "audio/wav",
+        "audio/mpeg",
+    }
+)
+_PIECE_BYTES: Final = 256 * 1024
+_HEAD_BYTES: Final = 4096
+_SMALL_BYTES: Final = 8 * 2**20
+
+# ISO base media brands: HEIC pictures and QuickTime; every other brand is an mp4 of some sort.
+_HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"})
+# Atoms that an old QuickTime file without a brand may begin with.
+_QUICKTIME_ATOMS: Final = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
+_MPEG_AUDIO: Final = re.compile(rb"ID3|\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")
+_MARKUP: Final = re.compile(
+    rb"\s*(?:<(?:!doctype|html|head|body|\?xml|error)|\{\s*\")", re.IGNORECASE
+)
+_EXTENSIONS: Final = {
+    "image/jpeg": ".jpg",
+    "image/png": ".png",
+    "image/webp": ".webp",
+    "image/heic": ".heic",
+    "video/mp4": ".mp4",
+    "video/quicktime": ".mov",
+    "video/webm": ".webm",
+    "model/gltf-binary": ".glb",
+    "audio/wav": ".wav",
+    "audio/mpeg": ".mp3",
+}
+
+
+def sniff(head: bytes) -> str | None:
+    """Return the media type that a file's first bytes show, or None if they show none we know.
+
+    Extensions and declared types are not believed: a provider behind Krea rejects a file whose
+    type does not fit its bytes, and an error page saved as a video helps nobody.
+    """
+    if head.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if head.startswith(b"RIFF"):
+        return {b"WEBP": "image/webp", b"WAVE": "audio/wav"}.get(head[8:12])
+    if head.startswith(b"glTF"):
+        return "model/gltf-binary"
+    if head.startswith(b"\x1a\x45\xdf\xa3"):
+        return "video/webm" if b"webm" in head[:64] else None
+    return _sniff_boxes(head) or ("audio/mpeg" if _MPEG_AUDIO.match(head) else None)
+
+
+def _sniff_boxes(head: bytes) -> str | None:
+    kind, brand = head[4:8], head[8:12]
+    if kind == b"ftyp":
+        if brand in _HEIC_BRANDS:
+            return "image/heic"
+        return "video/quicktime" if brand == b"qt  " else "video/mp4"
+    return "video/quicktime" if kind in _QUICKTIME_ATOMS else None
+
+
+def looks_like_a_page(head: bytes) -> bool:
+    """Whether a file begins like an HTML, XML or JSON document: an error page, not a result."""
+    return _MARKUP.match(head) is not None
+
+
+def extension(media_type: str | None) -> str:
+    """Return the usual extension for a media type."""
+    return _EXTENSIONS.get(media_type or "", ".bin")
+
+
+class Source:
+    """A file that is to be uploaded: inspected once, read as often as needed.
+
+    Attributes:
+        name: Its name, without folders.
+        media_type: What its first bytes show it to be.
+        size_bytes: Its size.
+        sha256: The SHA-256 of its content, in hexadecimal.
+    """
+
+    def __init__(self, field: str, name: str, reader: Callable[[], BinaryIO]) -> None:
+        self._field = field
+        self._reader = reader
+        self.name = name
+        with reader() as file:
+            self.size_bytes = self._measured(file)
+            head = file.read(_HEAD_BYTES)
+            self.media_type = self._recognised(head)
+            self.sha256 = _digest(head, file)
+
+    @classmethod
+    def open(cls, field: str, file: StrPath | BinaryIO) -> Source:
+        """Inspect a path or an open binary file.
+
+        Raises:
+            InvalidRequestError: It cannot be uploaded; the text says why.
+        """
+        if isinstance(file, (str, os.PathLike)):
+            return cls._from_path(field, os.fspath(file))
+        return cls._from_file(field, file)
+
+    @classmethod
+    def _from_path(cls, field: str, path: str) -> Source:
+        try:
+            if not stat.S_ISREG(Path(path).stat().st_mode):
+                raise InvalidRequestError(field, f"{path!r} is no regular file")
+            return cls(field, Path(path).name, lambda: Path(path).open("rb"))
+        except (OSError, ValueError) as error:
+            if isinstance(error, InvalidRequestError):
+                raise
+            words = getattr(error, "strerror", None) or str(error)
+            raise InvalidRequestError(
+                field, f"{path!r} cannot be read: {words}", hint="Give a path to a readable file."
+            ) from error
+
+    @classmethod
+    def _from_file(cls, field: str, file: BinaryIO) -> Source:
+        try:
+            if not isinstance(file.read(0), bytes):
+                raise InvalidRequestError(field, "it is open as text", hint='Open it with "rb".')
+            start = file.tell() if file.seekable() else None
+        except (AttributeError, OSError, ValueError) as error:
+            if isinstance(error, InvalidRequestError):
+                raise
+            problem = f"{type(file).__name__} is not a URL, a path, an asset or a readable file"
+            raise InvalidRequestError(field, problem) from error
+        name = getattr(file, "name", None)
+        name = Path(name).name if isinstance(name, str) else "upload"
+        if start is None:
+            file, start = _spooled(field, file), 0
+        return cls(field, name, lambda: cast("BinaryIO", _Rewound(file, start)))
+
+    def _measured(self, file: BinaryIO) -> int:
+        begin = file.tell()
+        size = file.seek(0, os.SEEK_END) - begin
+        file.seek(begin)
+        if size == 0:
+            raise InvalidRequestError(self._field, f"{self.name!r} is empty")
+        if size > LARGEST_UPLOAD_BYTES:
+            raise InvalidRequestError(
+                self._field,
+                f"{self.name!r} has {size:,} bytes, more than the {LARGEST_UPLOAD_BYTES:,} that"
+                " Krea takes",
+                hint="Cut or compress it: only the first 5 seconds are used.",
+            )
+        return size
+
+    def _recognised(self, head: bytes) -> str:
+        found = sniff(head)
+        if found not in UPLOAD_KINDS:
+            raise InvalidRequestError(
+                self._field,
+                f"{self.name!r} is of no kind that Krea takes, judged by its first bytes",
+                hint="Krea takes MP4, MOV, WebM, JPEG, PNG, WebP, HEIC, GLB, WAV and MP3.",
+            )
+        return found
+
+    def chunks(self) -> Iterator[bytes]:
+        """Read the content from its start.
+
+        Raises:
+            UploadError: It is no longer what was inspected, or cannot be read.
+        """
+        left = self.size_bytes
+        try:
+            with self._reader() as file:
+                while left and (piece := file.read(min(left, _PIECE_BYTES))):
+                    left -= len(piece)
+                    yield piece
+                changed = left > 0 or bool(file.read(1))
+        except (OSError, ValueError) as error:
+            message = f"{self._field}: {self.name!r} could not be read to its end: {error}."
+            raise UploadError(message) from error
+        if changed:
+            message = f"{self._field}: {self.name!r} changed its size while it was being read."
+            raise UploadError(message)
+
+
+class MultipartFile:
+    """A source as the one part of a multipart body, streamed.
+
+    The boundary is random: a fixed one would let a file's content end the part and add fields.
+    """
+
+    def __init__(self, source: Source) -> None:
+        boundary = secrets.token_hex(16)
+        self.content_type = f"multipart/form-data; boundary={boundary}"
+        self._source = source
+        self._before = (
+            f"--{boundary}\r\n"
+            f'Content-Disposition: form-data; name="file"; filename="{_quoted(source.name)}"\r\n'
+            f"Content-Type: {source.media_type}\r\n\r\n"
+        ).encode("utf-8", "replace")
+        self._after = f"\r\n--{boundary}--\r\n".encode()
+        self.length = len(self._before) + source.size_bytes + len(self._after)
+
+    def chunks(self) -> Iterator[bytes]:
+        """Read the body from its start."""
+        yield self._before
+        yield from self._source.chunks()
+        yield self._after
+
+
+class _Rewound:
+    """An open file of the user's, rewound to where it stood; leaving it does not close it."""
+
+    def __init__(self, file: BinaryIO, start: int) -> None:
+        self._file = file
+        self._start = start
+
+    def __enter__(self) -> BinaryIO:
+        self._file.seek(self._start)
+        return self._file
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the user's file open."""
+
+
+def _spooled(field: str, file: BinaryIO) -> BinaryIO:
+    """Copy a stream that cannot be rewound: it must be measured, and may be sent twice."""
+    copy = tempfile.SpooledTemporaryFile(max_size=_SMALL_BYTES)  # noqa: SIM115 - read later
+    while piece := file.read(_PIECE_BYTES):
+        copy.write(piece)
+        if copy.tell() > LARGEST_UPLOAD_BYTES:
+            copy.close()
+            raise InvalidRequestError(field, f"it has more than {LARGEST_UPLOAD_BYTES:,} bytes")
+    return cast("BinaryIO", copy)
+
+
+def _digest(head: bytes, rest: BinaryIO) -> str:
+    digest = hashlib.sha256(head)
+    while piece := rest.read(_PIECE_BYTES):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _quoted(name: str) -> str:
+    """Escape a file name as browsers do in multipart headers."""
+    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,0 +1,162 @@
+"""Bringing results to disk, and the whole way from a clip to its restyled file."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+from urllib.parse import urljoin
+
+from krea_aleph import _saving
+from krea_aleph._exchange import pause_or_raise, tell
+from krea_aleph._hosts import problem_with_output
+from krea_aleph._jobs import get
+from krea_aleph._saving import Target
+from krea_aleph._steps import TransportFault, call, fetch, now
+from krea_aleph._submit import submit
+from krea_aleph._waiting import wait
+from krea_aleph.errors import DownloadError, KreaError, from_job, retry_after
+from krea_aleph.models import Job
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from krea_aleph._config import Config
+    from krea_aleph._saving import PartFile
+    from krea_aleph._steps import Response, Steps
+    from krea_aleph._wire import Prepared
+    from krea_aleph.models import Exists, JobRef, Saved, StrPath
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS: Final = 5
+# How hosts of signed addresses say that the signature has run out; a new snapshot has a new one.
+_EXPIRED: Final = frozenset({403, 404, 410})
+
+
+def transform(
+    config: Config,
+    ask: Callable[[], Prepared],
+    output: StrPath,
+    *,
+    exists: Exists,
+    wait_timeout: float | None,
+    webhook_url: str | None,
+) -> Steps[Saved]:
+    """Go the whole way: check where the result goes, submit, wait, download."""
+    target = yield from call(partial(Target.checked, output, exists))
+    kept = target.existing()
+    if kept is not None and exists == "keep":
+        return (yield from call(partial(_saving.keep, kept, None)))
+    job = yield from submit(config, ask, webhook_url)
+    try:
+        job = yield from wait(config, job, wait_timeout)
+        return (yield from _save(config, job, target))
+    except KreaError as error:
+        error.about(job.id)
+        raise
+
+
+def download(config: Config, ref: JobRef, output: StrPath, *, exists: Exists) -> Steps[Saved]:
+    """Save the results of a job that has succeeded; ask once if that is not known yet.
+
+    Raises:
+        JobError: It has no result, or not yet.
+        DownloadError: They could not be saved whole.
+    """
+    target = yield from call(partial(Target.checked, output, exists))
+    job = ref if isinstance(ref, Job) and ref.succeeded else (yield from get(config, ref))
+    error = from_job(job)
+    if error is not None:
+        raise error
+    return (yield from _save(config, job, target))
+
+
+def _save(config: Config, job: Job, target: Target) -> Steps[Saved]:
+    existing = yield from call(partial(target.existing, job))
+    if existing is not None and target.exists == "keep":
+        return (yield from call(partial(_saving.keep, existing, job)))
+    try:
+        target.refuse_existing(job)
+        saved: list[Saved] = []
+        for index in range(len(job.results)):
+            saved += [(yield from _save_one(config, job, index, target))]
+    except KreaError as error:
+        error.about(job.id, charged="yes")
+        raise
+    return _saving.together(saved)
+
+
+def _save_one(config: Config, job: Job, index: int, target: Target) -> Steps[Saved]:
+    part = yield from call(partial(_saving.part_for, target, job, index, job.results[index].url))
+    try:
+        begun = yield from now()
+        yield from _fill(config, job, index, part)
+        saved = yield from call(partial(part.finish, target, job, index))
+        duration = (yield from now()) - begun
+        yield from tell(
+            config, "transfer", job_id=job.id, duration=duration, download=saved.size_bytes
+        )
+    except GeneratorExit:
+        part.discard()
+        raise
+    except BaseException:
+        yield from call(part.discard)
+        raise
+    return saved
+
+
+def _fill(config: Config, job: Job, index: int, part: PartFile) -> Steps[None]:
+    """Download until the file is whole; an address that has run out is asked for anew, once."""
+    url, renewed = job.results[index].url, False
+    begun = yield from now()
+    tries = 0
+    while True:
+        tries += 1
+        try:
+            response = yield from _fetch(config, url, part)
+        except TransportFault as fault:
+            error = _failed(job, url, f"it broke off ({fault}; {part.progress})")
+            error.__cause__ = fault.__cause__
+        else:
+            if response.success and part.whole:
+                return
+            error = _failed(job, url, f"status {response.status}, {part.progress}")
+            error.retry_after = retry_after(response.headers)
+            if response.status in _EXPIRED and not renewed:
+                job, renewed = (yield from get(config, job)), True
+                url = job.results[index].url if index < len(job.results) else url
+                continue
+            if not response.success and not config.retry.worth_it(response.status):
+                raise error
+        yield from pause_or_raise(config, error, tries, begun)
+
+
+def _fetch(config: Config, url: str, part: PartFile) -> Steps[Response]:
+    """Fetch once, through redirects, each of which is held to the same rules as the first address.
+
+    Raises:
+        DownloadError: An address is one that must not be fetched from.
+        TransportFault: The answer did not come, or not whole.
+    """
+    for _ in range(_MOST_REDIRECTS + 1):
+        problem = problem_with_output(url, base=config.base, trusted=config.trusted_hosts)
+        if problem is not None:
+            message = f"the output at {_host(url)} was not fetched: {problem}."
+            raise DownloadError(message, url=url)
+        response = yield from fetch(url, part.resume_headers(), part)
+        if response.status not in _REDIRECTS or "location" not in response.headers:
+            return response
+        url = urljoin(url, response.headers["location"])
+    message = f"the output was redirected more than {_MOST_REDIRECTS} times."
+    raise DownloadError(message, url=url)
+
+
+def _failed(job: Job, url: str, problem: str) -> DownloadError:
+    return DownloadError(
+        f"downloading from {_host(url)} failed: {problem}.", url=url, job_id=job.id
+    )
+
+
+def _host(url: str) -> str:
+    """Return what of an address may be shown: the rest may hold a signature."""
+    return "/".join(url.partition("?")[0].split("/")[:3])

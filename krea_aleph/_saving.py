@@ -1,0 +1,327 @@
+"""Saving results: a partial file beside the final one, then one rename.
+
+A file has its final name only when it is whole and on disk. Until then its bytes are in
+``<name>.part``, under a lock; a second process that saves to the same name uses a part of its own.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import secrets
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Final, NamedTuple
+
+from krea_aleph._files import extension, looks_like_a_page, sniff
+from krea_aleph.errors import DownloadError, InvalidRequestError
+from krea_aleph.models import Saved
+
+if sys.platform != "win32":
+    import fcntl
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from krea_aleph.models import Exists, Job, StrPath
+
+# Aleph's results are seconds long; nothing honest comes near this.
+LARGEST_RESULT_BYTES: Final = 4 * 2**30
+_HEAD_BYTES: Final = 4096
+_PIECE_BYTES: Final = 2**20
+_CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_OK, _PARTIAL = 200, 206
+
+
+class Target(NamedTuple):
+    """Where results go: into a folder under the job's id, or to one exact name and its siblings."""
+
+    folder: Path
+    name: str | None
+    exists: Exists
+
+    @classmethod
+    def checked(cls, output: StrPath, exists: Exists) -> Target:
+        """Return the target that an argument means.
+
+        Raises:
+            InvalidRequestError: Nothing could be saved there; the text says why.
+        """
+        if exists not in {"error", "replace", "keep"}:
+            raise InvalidRequestError("exists", f"{exists!r} is none of 'error', 'replace', 'keep'")
+        try:
+            text = os.fspath(output)
+            path = Path(text)
+            is_folder = path.is_dir() or str(text).endswith((os.sep, "/"))
+        except (TypeError, ValueError, OSError) as error:
+            raise InvalidRequestError("output", f"{output!r} is no path: {error}") from error
+        target = cls(path, None, exists) if is_folder else cls(path.parent, path.name, exists)
+        target.check()
+        return target
+
+    def check(self) -> None:
+        """Refuse a folder that nothing can be saved in, and a name that is taken."""
+        if not self.folder.is_dir():
+            raise InvalidRequestError(
+                "output", f"the folder {str(self.folder)!r} does not exist", hint="Make it first."
+            )
+        if not os.access(self.folder, os.W_OK | os.X_OK):
+            raise InvalidRequestError("output", f"the folder {str(self.folder)!r} is not writable")
+        self.refuse_existing()
+
+    def refuse_existing(self, job: Job | None = None) -> None:
+        """Stop before anything is paid or fetched for a name that is taken.
+
+        Raises:
+            InvalidRequestError: The file exists, and ``exists`` is "error".
+        """
+        path = self.existing(job)
+        if path is not None and self.exists == "error":
+            raise InvalidRequestError(
+                "output",
+                f"{str(path)!r} exists",
+                hint='Use another name, exists="replace" or exists="keep".',
+            )
+
+    def existing(self, job: Job | None = None) -> Path | None:
+        """Return the file that would be in the way, if it is there."""
+        if self.name is not None:
+            path = self.folder / self.name
+            return path if os.path.lexists(path) else None
+        found = sorted(self.folder.glob(f"{job.id}.*")) if job else []
+        return next((path for path in found if path.suffix != ".part"), None)
+
+    def stem(self, job: Job) -> str:
+        """Return what the names of a job's files begin with."""
+        return self.name or job.id
+
+    def path(self, job: Job, index: int, media_type: str | None) -> Path:
+        """Return the final path of one of a job's results, the first having index 0."""
+        name = self.name or f"{job.id}{extension(media_type)}"
+        if index:
+            base = Path(name)
+            name = f"{base.stem}-{index + 1}{base.suffix}"
+        return self.folder / name
+
+
+class PartFile:
+    """A file that is being filled: the sink of one download, which may take several tries."""
+
+    def __init__(self, path: Path, url: str) -> None:
+        self._url = url
+        self.path, self._file = _locked(path)
+        self._size = 0
+        self._expected: int | None = None
+        self._etag: str | None = None
+
+    def resume_headers(self) -> dict[str, str]:
+        """Return the headers that ask for the rest.
+
+        Only a strong ETag proves that the rest belongs to what is there; without one the next try
+        begins again.
+        """
+        if not self._size or self._etag is None:
+            return {}
+        return {"range": f"bytes={self._size}-", "if-range": self._etag}
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything that was announced is there."""
+        return self._size > 0 and self._expected in {None, self._size}
+
+    @property
+    def progress(self) -> str:
+        """How far it is, in words."""
+        return f"{self._size} of {self._expected or 'unknown'} bytes"
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> bool:
+        """Take note of the answer, and say whether its body is wanted."""
+        if status == _PARTIAL:
+            found = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
+            return found is not None and int(found[1]) == self._size
+        if status != _OK:
+            return False
+        self._restart()
+        length = headers.get("content-length", "")
+        self._expected = int(length) if length.isascii() and length.isdigit() else None
+        etag = headers.get("etag", "")
+        self._etag = etag if etag.startswith('"') else None
+        self._check_size(self._expected or 0)
+        return True
+
+    def write(self, data: bytes) -> None:
+        """Append a piece.
+
+        Raises:
+            DownloadError: The disk is full, or the result is absurdly large.
+        """
+        self._check_size(self._size + len(data))
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise self._failed(f"writing to {self.path} failed: {error.strerror}") from error
+        self._size += len(data)
+
+    def finish(self, target: Target, job: Job, index: int) -> Saved:
+        """Give the file its final name and say what it is.
+
+        Raises:
+            DownloadError: It is no media file, or could not be finished.
+        """
+        media_type = self._checked_type()
+        final = target.path(job, index, media_type)
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            digest = _digest(self._file)
+            self._rename(final, target.exists)
+        except OSError as error:
+            raise self._failed(f"saving {final} failed: {error.strerror}") from error
+        return Saved(
+            path=final,
+            paths=(final,),
+            media_type=media_type or "application/octet-stream",
+            size_bytes=self._size,
+            sha256=digest,
+            job=job,
+        )
+
+    def discard(self) -> None:
+        """Remove it. Once it is finished this does nothing."""
+        if not self._file.closed:
+            with suppress(OSError):
+                self.path.unlink()
+            self._file.close()
+
+    def _rename(self, final: Path, exists: Exists) -> None:
+        if exists == "replace" or not _link(self.path, final):
+            self.path.replace(final)
+        self._file.close()
+        _sync_folder(final.parent)
+
+    def _restart(self) -> None:
+        self._file.seek(0)
+        self._file.truncate()
+        self._size = 0
+
+    def _checked_type(self) -> str | None:
+        self._file.seek(0)
+        head = self._file.read(_HEAD_BYTES)
+        if looks_like_a_page(head):
+            raise self._failed("the output is a page of text, not a media file")
+        return sniff(head)
+
+    def _check_size(self, size: int) -> None:
+        if size > LARGEST_RESULT_BYTES:
+            raise self._failed(f"the output has more than {LARGEST_RESULT_BYTES:,} bytes")
+
+    def _failed(self, message: str) -> DownloadError:
+        return DownloadError(f"{message}.", url=self._url)
+
+
+def keep(path: Path, job: Job | None) -> Saved:
+    """Describe a file that was there already.
+
+    Raises:
+        DownloadError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+            size, digest = os.fstat(file.fileno()).st_size, _digest(file)
+    except OSError as error:
+        message = f"{path} exists and cannot be read: {error.strerror}."
+        raise DownloadError(message) from error
+    return Saved(path, (path,), sniff(head) or "application/octet-stream", size, digest, job)
+
+
+def together(saved: Sequence[Saved]) -> Saved:
+    """Return the primary file with the paths of all."""
+    first = saved[0]
+    paths = tuple(one.path for one in saved)
+    return Saved(first.path, paths, first.media_type, first.size_bytes, first.sha256, first.job)
+
+
+def part_for(target: Target, job: Job, index: int, url: str) -> PartFile:
+    """Open the partial file for one result.
+
+    Raises:
+        DownloadError: It cannot be written.
+    """
+    suffix = f"-{index + 1}" if index else ""
+    path = target.folder / f"{target.stem(job)}{suffix}.part"
+    try:
+        return PartFile(path, url)
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}."
+        raise DownloadError(message, url=url, job_id=job.id) from error
+
+
+def _link(part: Path, final: Path) -> bool:
+    """Give a file its final name unless it is taken; say no where the system has no links.
+
+    Unlike a rename, a link fails when somebody else has made the file meanwhile.
+
+    Raises:
+        FileExistsError: The name is taken.
+    """
+    try:
+        os.link(part, final)
+    except FileExistsError:
+        raise
+    except OSError:
+        if os.path.lexists(final):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        return False
+    part.unlink()
+    return True
+
+
+def _locked(path: Path) -> tuple[Path, IO[bytes]]:
+    """Open and lock a partial file, or one of our own where another process holds it."""
+    file = path.open("a+b")
+    if _lock(file) and _still_at(path, file):
+        return path, file
+    file.close()
+    own = path.with_name(f"{path.stem}.{secrets.token_hex(4)}.part")
+    return own, own.open("x+b")
+
+
+def _lock(file: IO[bytes]) -> bool:
+    if sys.platform == "win32":
+        return True  # there, a file that another process has open cannot be replaced anyway
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _still_at(path: Path, file: IO[bytes]) -> bool:
+    """Whether it has kept its name: who held the lock before may have made it a final file."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def _digest(file: IO[bytes]) -> str:
+    file.seek(0)
+    digest = hashlib.sha256()
+    while piece := file.read(_PIECE_BYTES):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name itself durable, where the system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

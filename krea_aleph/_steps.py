@@ -1,0 +1,233 @@
+"""The steps that operations yield, and the contract between operations and drivers.
+
+An *operation* is a generator. It yields steps, receives each step's result, and returns its own
+result. It does no I/O, reads no clock, draws no random number and has no colour: the same
+generator serves `Aleph` and `AsyncAleph`, and a test plays it with a list of answers.
+
+A *driver* performs one step at a time:
+
+- What a step returns is sent into the generator.
+- A request that got no answer is thrown in as `TransportFault`. So is everything else that
+  interrupts a step: Ctrl-C, cancellation of a task, a bug.
+- After such an interruption (anything that is no `Exception`) the generator may yield further
+  steps to clean up. The driver performs them shielded from more cancellation and for at most
+  `CLEANUP_SECONDS`, then closes the generator.
+- `close()` comes last; a generator yields nothing while it is being closed.
+
+Steps are named tuples, a fifth of the price of a frozen dataclass where it is paid: at import.
+Every one has a typed helper, so that operations read ``response = yield from send(request)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar, cast
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from krea_aleph.models import Event, Update
+
+T = TypeVar("T")
+
+CLEANUP_SECONDS: Final = 5.0
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+class Body(Protocol):
+    """A request body that is streamed, and that can be streamed again from its start."""
+
+    content_type: str
+    length: int
+
+    def chunks(self) -> Iterator[bytes]:
+        """Read it from the start, in pieces."""
+        ...
+
+
+class Sink(Protocol):
+    """Where a download goes. Its methods block; a driver may call them in a worker thread."""
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> bool:
+        """Take note of the answer, and say whether its body is wanted."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Take a piece of the body."""
+        ...
+
+
+class Request(NamedTuple):
+    """One request to the API. The driver adds the base URL and the key."""
+
+    operation: str
+    method: str
+    path: str
+    params: Mapping[str, str | int] = _NOTHING
+    headers: Mapping[str, str] = _NOTHING
+    json: Mapping[str, Any] | None = None
+    body: Body | None = None
+
+
+class Response(NamedTuple):
+    """One answer; header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+    key_generation: int = 0
+
+    @property
+    def success(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status < 300  # noqa: PLR2004 - the definition itself
+
+    def without(self, secret: str) -> Response:
+        """Return the answer with a secret blotted out: servers and proxies echo requests."""
+        if self.success or secret.encode() not in self.body:
+            return self
+        return self._replace(body=self.body.replace(secret.encode(), b"***"))
+
+
+class TransportFault(Exception):  # noqa: N818 - never raised to users, who get an error of ours
+    """There was no whole answer.
+
+    Attributes:
+        sent: Whether anything of the request may have reached the server.
+        timed_out: Whether it was time that ran out.
+    """
+
+    def __init__(self, problem: str, *, sent: bool, timed_out: bool = False) -> None:
+        super().__init__(problem)
+        self.sent = sent
+        self.timed_out = timed_out
+
+
+class Send(NamedTuple):
+    """Exchange one request for one answer.
+
+    Attributes:
+        request: What to send.
+        max_idle: Use no kept-alive connection that has been idle for more seconds than this.
+    """
+
+    request: Request
+    max_idle: float | None = None
+
+
+class Fetch(NamedTuple):
+    """Stream an output, without any key, into a sink. Redirects are not followed."""
+
+    url: str
+    headers: Mapping[str, str]
+    sink: Sink
+
+
+class RefreshKey(NamedTuple):
+    """Ask the key callable again, unless somebody has done so since this generation of the key.
+
+    The result says whether there was a callable to ask.
+    """
+
+    generation: int
+
+
+class Sleep(NamedTuple):
+    """Let time pass, in seconds."""
+
+    seconds: float
+
+
+class Now(NamedTuple):
+    """Read the monotonic clock, in seconds."""
+
+
+class Today(NamedTuple):
+    """Read the wall clock, in Unix seconds."""
+
+
+class Draw(NamedTuple):
+    """Draw a random number from 0 to 1."""
+
+
+class Call(NamedTuple):
+    """Run a function that blocks, on files for instance; async drivers use a worker thread."""
+
+    function: Callable[[], Any]
+
+
+class Emit(NamedTuple):
+    """Show an update to whoever watches."""
+
+    update: Update
+
+
+class Report(NamedTuple):
+    """Tell an event to whoever listens."""
+
+    event: Event
+
+
+Step: TypeAlias = Send | Fetch | RefreshKey | Sleep | Now | Today | Draw | Call | Emit | Report
+Steps: TypeAlias = Generator[Step, Any, T]
+
+
+def send(request: Request, *, max_idle: float | None = None) -> Steps[Response]:
+    """Exchange one request for one answer.
+
+    Raises:
+        TransportFault: There was none.
+    """
+    return cast("Response", (yield Send(request, max_idle)))
+
+
+def fetch(url: str, headers: Mapping[str, str], sink: Sink) -> Steps[Response]:
+    """Stream an output into a sink; the response has the status and the headers, not the body.
+
+    Raises:
+        TransportFault: The answer did not come, or not whole.
+    """
+    return cast("Response", (yield Fetch(url, headers, sink)))
+
+
+def refresh_key(generation: int) -> Steps[bool]:
+    """Ask the key callable again, and say whether there is one."""
+    return bool((yield RefreshKey(generation)))
+
+
+def sleep(seconds: float) -> Steps[None]:
+    """Let seconds pass."""
+    yield Sleep(seconds)
+
+
+def now() -> Steps[float]:
+    """Return monotonic seconds."""
+    return cast("float", (yield Now()))
+
+
+def today() -> Steps[float]:
+    """Return Unix seconds."""
+    return cast("float", (yield Today()))
+
+
+def draw() -> Steps[float]:
+    """Return a random number from 0 to 1."""
+    return cast("float", (yield Draw()))
+
+
+def call(function: Callable[[], T]) -> Steps[T]:
+    """Return what a blocking function returns; what it raises is raised."""
+    return cast("T", (yield Call(function)))
+
+
+def emit(update: Update) -> Steps[None]:
+    """Show an update."""
+    yield Emit(update)
+
+
+def report(event: Event) -> Steps[None]:
+    """Tell an event."""
+    yield Report(event)

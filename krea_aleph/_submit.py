@@ -1,0 +1,122 @@
+"""Starting a paid job: checked first, uploaded next, sent once."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+from warnings import warn
+
+from krea_aleph import _wire
+from krea_aleph._assets import upload_source
+from krea_aleph._exchange import connection_error, pause_or_raise, send_once, status_error, tell
+from krea_aleph._steps import TransportFault, call, now, today
+from krea_aleph.errors import (
+    InvalidResponseError,
+    KreaError,
+    KreaWarning,
+    RateLimitError,
+    SubmitUncertainError,
+    SubmitVetoedError,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+    from krea_aleph._config import Config
+    from krea_aleph._steps import Request, Response, Steps
+    from krea_aleph._wire import Prepared
+    from krea_aleph.models import Checked, Job
+
+# A paid request goes out on a new connection or on one used a moment ago. A kept-alive one that
+# the server has closed meanwhile would be the commonest cause of not knowing what happened.
+_MAX_IDLE: Final = 2.0
+# After these, and only after these, it is sure that nothing was started.
+_SURELY_REFUSED: Final = frozenset(
+    {400, 401, 402, 403, 404, 405, 406, 410, 411, 413, 414, 415, 422, 429, 431}
+)
+
+
+def submit(
+    config: Config, ask: Callable[[], Prepared], webhook_url: str | None = None
+) -> Steps[Job]:
+    """Check a request, upload its files, start the job, and return it as accepted."""
+    _wire.check_webhook_url(webhook_url)
+    prepared = yield from call(ask)
+    for text in prepared.warnings:
+        warn(text, KreaWarning, stacklevel=2)
+    if config.before_submit is not None:
+        yield from call(partial(_ask_leave, config.before_submit, prepared.checked))
+    addresses = {}
+    for placeholder, source in prepared.sources.items():
+        addresses[placeholder] = (yield from upload_source(config, source)).url
+    request = _wire.submit_request(prepared.body(addresses), webhook_url)
+    return (yield from _post(config, request, prepared.checked))
+
+
+def _post(config: Config, request: Request, checked: Checked) -> Steps[Job]:
+    """Send the paid request once, and again only after it has surely started nothing.
+
+    Krea has no idempotency key: every accepted request is a job that is billed when it completes.
+
+    Raises:
+        SubmitUncertainError: It may have been accepted.
+        KreaError: It was not.
+    """
+    begun = yield from now()
+    tries = 0
+    while True:
+        tries += 1
+        since = yield from today()
+        uncertain = partial(_raise_uncertain, since, checked)
+        try:
+            response = yield from send_once(config, request, max_idle=_MAX_IDLE)
+        except TransportFault as fault:
+            error: KreaError = connection_error(request, fault)
+            if fault.sent:
+                uncertain(error)
+        except GeneratorExit:
+            raise
+        except BaseException as interruption:
+            interruption.add_note("The request to start a job had left: it may have been accepted.")
+            raise
+        else:
+            if response.success:
+                return (yield from _accepted(config, request, response, uncertain))
+            error = status_error(request, response)
+            if response.status not in _SURELY_REFUSED:
+                uncertain(error)
+            if not isinstance(error, RateLimitError):
+                raise error
+        yield from pause_or_raise(config, error, tries, begun)
+
+
+def _accepted(
+    config: Config,
+    request: Request,
+    response: Response,
+    uncertain: Callable[[KreaError], NoReturn],
+) -> Steps[Job]:
+    try:
+        job = _wire.read_job(response, request.operation, config.account, (yield from today()))
+    except InvalidResponseError as error:
+        uncertain(error)
+    yield from tell(config, "submitted", job_id=job.id, status=job.status)
+    return job
+
+
+def _raise_uncertain(since: float, checked: Checked, error: KreaError) -> NoReturn:
+    message = f"a job may or may not have been started. {error.args[0]}"
+    raise SubmitUncertainError(message, since=since, fingerprint=checked.fingerprint) from error
+
+
+def _ask_leave(before_submit: Callable[[Checked], None], checked: Checked) -> None:
+    """Let the user's hook refuse; a hook that breaks refuses too, since money is at stake."""
+    try:
+        before_submit(checked)
+    except SubmitVetoedError:
+        raise
+    except Exception as error:
+        message = f"before_submit raised {type(error).__name__}: {error}"
+        raise SubmitVetoedError(message) from error

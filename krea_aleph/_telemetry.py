@@ -1,0 +1,34 @@
+"""Events to whoever listens: the log, and the callback of the client."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from krea_aleph.models import Event
+
+LOGGER: Final = logging.getLogger("krea_aleph")
+
+
+def publish(event: Event, listener: Callable[[Event], None] | None) -> None:
+    """Log an event at debug level and hand it to the listener, whose own errors are only logged."""
+    if LOGGER.isEnabledFor(logging.DEBUG):
+        LOGGER.debug("%s", _line(event))
+    if listener is not None:
+        try:
+            listener(event)
+        except Exception:
+            LOGGER.exception("on_event raised; the job is not affected")
+
+
+def _line(event: Event) -> str:
+    facts = {"account": event.account, "job": event.job_id, **event.attributes}
+    if event.duration is not None:
+        facts["seconds"] = round(event.duration, 3)
+    return " ".join(
+        [event.kind, *(f"{name}={value}" for name, value in facts.items() if value is not None)]
+    )

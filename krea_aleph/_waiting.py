@@ -1,0 +1,210 @@
+"""Waiting for a job: looks at a pace, missed looks forgiven, a deadline kept."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from krea_aleph import _wire
+from krea_aleph._exchange import attempt, tell
+from krea_aleph._jobs import cancel
+from krea_aleph._steps import Response, draw, emit, now, sleep, today
+from krea_aleph.errors import (
+    AuthenticationError,
+    InvalidRequestError,
+    InvalidResponseError,
+    KreaError,
+    NotFoundError,
+    PermissionDeniedError,
+    WaitTimeoutError,
+    from_job,
+)
+from krea_aleph.models import AUTO, BACKLOGGED, Job, Update
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from krea_aleph._config import Config
+    from krea_aleph._steps import Steps
+    from krea_aleph.models import JobRef
+
+# A look that ends like this will not end better the next time.
+_HOPELESS: Final = (AuthenticationError, PermissionDeniedError, NotFoundError)
+# A job that has just been accepted may not be readable everywhere yet.
+_MISSING_LOOKS_FORGIVEN: Final = 3
+# A snapshot that is older deserves a look before the first pause.
+_FRESH_SECONDS: Final = 5.0
+
+
+def wait(config: Config, ref: JobRef, wait_timeout: float | None) -> Steps[Job]:
+    """Return the job once it has succeeded; show each change on the way.
+
+    Raises:
+        JobError: It ended without a result.
+        WaitTimeoutError: It did not end in time.
+    """
+    job = yield from watch(config, ref, wait_timeout)
+    error = from_job(job)
+    if error is not None:
+        raise error
+    return job
+
+
+def watch(config: Config, ref: JobRef, wait_timeout: float | None) -> Steps[Job]:
+    """Show each change of a job until it has ended, and return its last snapshot.
+
+    Raises:
+        WaitTimeoutError: It did not end in time.
+    """
+    _check_timeout(wait_timeout)
+    job_id = _wire.job_id(ref, config.account)
+    known = ref if isinstance(ref, Job) else Job(job_id, "unknown", config.account)
+    try:
+        return (yield from _look_until_finished(config, known, wait_timeout))
+    except GeneratorExit:
+        raise
+    except BaseException as reason:
+        if isinstance(reason, KreaError) and not isinstance(reason, NotFoundError):
+            reason.about(job_id)
+        if isinstance(reason, WaitTimeoutError) or not isinstance(reason, Exception):
+            yield from _leave(config, job_id, reason)
+        raise
+
+
+class _Wait:
+    """What is known while waiting: the newest snapshot, the faults, and the time that counts."""
+
+    def __init__(self, job: Job, wait_timeout: float | None, moment: float, today: float) -> None:
+        self.job = job
+        self.faults = 0
+        self.missing = 0
+        self.fault: KreaError | None = None
+        self._timeout = wait_timeout
+        self._begun = self._last = moment
+        self._running = 0.0
+        self._age_before = _age(job, today)
+
+    def pass_time(self, moment: float) -> None:
+        """Note that time has passed: while a job is backlogged it does not age."""
+        if self.job.status.lower() != BACKLOGGED:
+            self._running += moment - self._last
+        self._last = moment
+
+    @property
+    def age(self) -> float:
+        """Seconds since acceptance, not counting what it was seen backlogged."""
+        return self._age_before + self._running
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the wait began."""
+        return self._last - self._begun
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        if self._timeout is None:
+            return math.inf
+        return self._timeout - (self._running if self._timeout is AUTO else self.elapsed)
+
+    def overdue(self) -> WaitTimeoutError:
+        """Return the error for a wait whose time is over."""
+        error = WaitTimeoutError(self.job, self.elapsed)
+        error.__cause__ = self.fault
+        return error
+
+
+def _look_until_finished(config: Config, known: Job, wait_timeout: float | None) -> Steps[Job]:
+    moment = yield from today()
+    wait = _Wait(known, wait_timeout, (yield from now()), moment)
+    shown: tuple[Job | None, int] = (None, 0)
+    if not known.finished and moment - known.fetched_at > _FRESH_SECONDS:
+        yield from _look(config, wait)
+    while True:
+        ended = wait.job.finished
+        pause = 0.0 if ended else (yield from _pause(config, wait))
+        if shown != (wait.job, wait.faults) and wait.job.fetched_at:
+            shown = (wait.job, wait.faults)
+            yield from emit(Update(wait.job, wait.elapsed, wait.faults, pause))
+        if ended:
+            return wait.job
+        if wait.left <= 0:
+            raise wait.overdue()
+        yield from sleep(pause)
+        wait.pass_time((yield from now()))
+        yield from _look(config, wait)
+
+
+def _pause(config: Config, wait: _Wait) -> Steps[float]:
+    chance = yield from draw()
+    pause = config.poll.pause(age=wait.age, status=wait.job.status, draw=chance)
+    if wait.fault is not None:
+        pause = config.poll.after_fault(pause, getattr(wait.fault, "retry_after", None))
+    return max(0.0, min(pause, wait.left))
+
+
+def _look(config: Config, wait: _Wait) -> Steps[None]:
+    """Look once. A look that fails is a missed one: counted, reported, and nothing more."""
+    answer = yield from attempt(config, _wire.get_job_request(wait.job.id))
+    if isinstance(answer, Response):
+        try:
+            seen = _wire.read_job(answer, "get_job", config.account, (yield from today()))
+        except InvalidResponseError as error:
+            answer = error
+        else:
+            yield from _saw(config, wait, seen)
+            return
+    if isinstance(answer, _HOPELESS) and not _may_appear(wait, answer):
+        raise answer
+    wait.fault = answer
+    wait.faults += 1
+    yield from tell(
+        config, "poll_missed", job_id=wait.job.id, error=type(answer).__name__, faults=wait.faults
+    )
+
+
+def _saw(config: Config, wait: _Wait, seen: Job) -> Steps[None]:
+    changed = seen.status != wait.job.status
+    wait.job, wait.fault, wait.missing = seen, None, 0
+    if changed:
+        yield from tell(config, "changed", job_id=seen.id, status=seen.status)
+
+
+def _may_appear(wait: _Wait, error: KreaError) -> bool:
+    """Whether a job that was seen before, and is not found now, deserves another look."""
+    wait.missing += 1
+    seen_before = bool(wait.job.fetched_at)
+    return (
+        isinstance(error, NotFoundError) and seen_before and wait.missing <= _MISSING_LOOKS_FORGIVEN
+    )
+
+
+def _leave(config: Config, job_id: str, reason: BaseException) -> Steps[None]:
+    """Leave or cancel the job, as the client is configured, and write on the reason what came."""
+    if config.abandon == "leave":
+        reason.add_note(f"Job {job_id} goes on. Wait for it again with wait({job_id!r}).")
+        return
+    outcome: str
+    try:
+        outcome = (yield from cancel(config, job_id)).outcome
+    except Exception as error:  # noqa: BLE001 - best effort; the reason to leave matters more
+        outcome = f"unknown ({type(error).__name__})"
+    reason.add_note(f"Job {job_id} was asked to be cancelled; outcome: {outcome}.")
+
+
+def _age(job: Job, today: float) -> float:
+    """Return the seconds since a job was accepted, for pacing only: clocks may differ."""
+    if job.created_at is None or job.status.lower() == BACKLOGGED:
+        return 0.0
+    return max(0.0, today - job.created_at.timestamp())
+
+
+def _check_timeout(seconds: float | None) -> None:
+    if seconds is None:
+        return
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        problem = f"a number of seconds is needed, not {type(seconds).__name__}"
+    elif not (math.isfinite(seconds) and seconds > 0):
+        problem = f"{seconds} is not a positive, finite number of seconds"
+    else:
+        return
+    raise InvalidRequestError("wait_timeout", problem, hint="None, in writing, waits for ever.")

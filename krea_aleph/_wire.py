@@ -1,0 +1,570 @@
+"""Calls to requests, answers to models: the only importer of the generated client.
+
+The generated package is imported when it is first needed: it brings attrs and every model, and a
+program that has only made a client should not have paid for them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from krea_aleph._checks import Pending, Problem, problems
+from krea_aleph._files import MultipartFile, Source
+from krea_aleph._steps import Request, Response
+from krea_aleph.errors import InvalidRequestError, InvalidResponseError
+from krea_aleph.models import Asset, Checked, Job, Output
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import TypeVar
+
+    from krea_aleph.models import JobRef, Media
+    from krea_aleph_api.options import AlephOptions as AlephOptions
+
+    _T = TypeVar("_T")
+
+# Ids become parts of paths: anything else could turn one request into another.
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,200}")
+_URL_SCHEMES: Final = ("https:", "http:", "data:")
+_OTHER_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+# Runway counts UTF-16 units where the contract counts code points.
+_LONGEST_PROMPT_UNITS: Final = 1000
+_VIDEO: Final = "video"
+_PROMPT: Final = "prompt"
+
+
+class Prepared(NamedTuple):
+    """A request to start a job, checked; its files are inspected and not uploaded yet."""
+
+    checked: Checked
+    sources: Mapping[str, Source]
+    warnings: tuple[str, ...]
+
+    def body(self, addresses: Mapping[str, str]) -> Mapping[str, Any]:
+        """Return the body with the addresses that the files have got, by placeholder."""
+        filled: Mapping[str, Any] = _replace(
+            self.checked.body, lambda value: addresses.get(value, value)
+        )
+        return filled
+
+
+def prepare(
+    video: Media,
+    prompt: str,
+    options: Mapping[str, Any],
+    *,
+    extra_body: Mapping[str, Any] | None,
+    checks: str,
+    account: str,
+) -> Prepared:
+    """Check a request and inspect its files; send nothing.
+
+    Raises:
+        InvalidRequestError: It cannot be sent as it is.
+    """
+    from krea_aleph_api.constraints import ALEPH_REQUEST, PROMPT, VIDEO, WIRE_NAMES
+
+    _check_prompt(prompt)
+    wire = {WIRE_NAMES.get(name, name): value for name, value in options.items()}
+    names = {wire_name: name for name, wire_name in WIRE_NAMES.items()}
+    names |= {VIDEO: _VIDEO, PROMPT: _PROMPT}
+    collector = _Media()
+    body = {
+        VIDEO: collector.video(video),
+        PROMPT: prompt,
+        **{
+            name: collector.walk(
+                ALEPH_REQUEST["properties"].get(name, {}), value, names.get(name, name)
+            )
+            for name, value in wire.items()
+        },
+        **(extra_body or {}),
+    }
+    _check_json(extra_body or {})
+    found = [
+        problem._replace(field=_outer(problem.field, names))
+        for problem in problems(ALEPH_REQUEST, body)
+        if not (problem.unknown_field and problem.field in (extra_body or {}))
+    ]
+    warnings = (*_enforced(found, checks), *_prompt_warnings(prompt))
+    sources = collector.sources
+    checked = Checked(
+        body=body,
+        uploads={source_field: source.name for source_field, source in collector.fields.items()},
+        fingerprint=_fingerprint(body, sources, account),
+        account=account,
+    )
+    return Prepared(checked, sources, warnings)
+
+
+class _Media:
+    """Turns media values into addresses or placeholders, and collects the files behind them."""
+
+    def __init__(self) -> None:
+        self.sources: dict[str, Source] = {}
+        self.fields: dict[str, Source] = {}
+
+    def video(self, value: Media) -> str:
+        """Return the address of the input video, or the placeholder of its file."""
+        address = self._address(value, _VIDEO)
+        source = self.fields.get(_VIDEO)
+        if source is not None and not source.media_type.startswith("video/"):
+            raise InvalidRequestError(
+                _VIDEO,
+                f"{source.name!r} is {source.media_type}, not a video",
+                hint="Krea takes MP4, MOV and WebM.",
+            )
+        return address
+
+    def walk(self, schema: Mapping[str, Any], value: Any, field: str) -> Any:
+        """Return a value in which every media URI of the schema is an address or a placeholder."""
+        if schema.get("media") and value is not None:
+            return self._address(value, field)
+        for keyword in ("anyOf", "oneOf", "allOf"):
+            for branch in schema.get(keyword, ()):
+                value = self.walk(branch, value, field)
+        if isinstance(value, dict):
+            properties = schema.get("properties", {})
+            return {
+                name: self.walk(properties.get(name, {}), entry, f"{field}.{name}")
+                for name, entry in value.items()
+            }
+        if isinstance(value, (list, tuple)):
+            items = schema.get("items", {})
+            return [
+                self.walk(items, entry, f"{field}[{index}]") for index, entry in enumerate(value)
+            ]
+        return value
+
+    def _address(self, value: Any, field: str) -> str:
+        if isinstance(value, (Pending, Asset)):
+            return value.url if isinstance(value, Asset) else value
+        if isinstance(value, str) and value.startswith(_URL_SCHEMES):
+            return _checked_url(value, field)
+        source = open_source(value, field)
+        self.fields[field] = source
+        # One placeholder a content: a file that stands in two fields is uploaded once.
+        placeholder = Pending(f"upload:{source.sha256[:16]}:{source.name}")
+        self.sources[placeholder] = source
+        return placeholder
+
+
+def open_source(value: Any, field: str) -> Source:
+    """Inspect a file that is to be uploaded.
+
+    Raises:
+        InvalidRequestError: It is no file that can be.
+    """
+    if isinstance(value, str) and _OTHER_SCHEME.match(value):
+        scheme = value.partition(":")[0]
+        raise InvalidRequestError(
+            field, f"{scheme}:// is not supported", hint="Give an https URL or a local path."
+        )
+    if value == "" or value is None or isinstance(value, (bytes, bytearray, bool, int, float)):
+        kind = "an empty text" if value == "" else type(value).__name__
+        raise InvalidRequestError(
+            field,
+            f"{kind} is no media",
+            hint="Give a URL, a path, an open binary file or an asset.",
+        )
+    return Source.open(field, value)
+
+
+def _checked_url(url: str, field: str) -> str:
+    if url.startswith("data:"):
+        return url
+    try:
+        parts = urlsplit(url)
+        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable or not url.isprintable() or " " in url:
+        raise InvalidRequestError(field, f"{url[:200]!r} is no URL with a host")
+    return url
+
+
+def _check_prompt(prompt: object) -> None:
+    if not isinstance(prompt, str):
+        raise InvalidRequestError(_PROMPT, f"a str is needed, not {type(prompt).__name__}")
+    if not prompt.strip():
+        raise InvalidRequestError(_PROMPT, "it is blank", hint="Say what the video should become.")
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError(
+            _PROMPT, f"character {error.start} is half of a surrogate pair"
+        ) from error
+
+
+def _prompt_warnings(prompt: str) -> Iterator[str]:
+    units = len(prompt.encode("utf-16-le")) // 2
+    if units > _LONGEST_PROMPT_UNITS >= len(prompt):
+        yield (
+            f"prompt: {units} UTF-16 units are more than the {_LONGEST_PROMPT_UNITS} that the model"
+            " behind Krea reads (an emoji counts two); it may refuse or cut it."
+        )
+
+
+def _check_json(extra_body: Mapping[str, Any]) -> None:
+    try:
+        json.dumps(extra_body, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequestError("extra_body", f"it is no JSON: {error}") from error
+
+
+def _enforced(found: Sequence[Problem], checks: str) -> Iterator[str]:
+    """Raise or yield what breaks the contract, as ``checks`` says."""
+    from krea_aleph.contract import pinned
+
+    if not found or checks == "off":
+        return
+    advice = (
+        f"So says the contract of {pinned().date}; if Krea has changed since, pass"
+        ' extra_body={...} or checks="warn".'
+    )
+    if checks == "error":
+        raise InvalidRequestError(found[0].field, found[0].text, hint=advice)
+    for problem in found:
+        yield f"{problem.field}: {problem.text}. {advice}"
+
+
+def _outer(field: str, names: Mapping[str, str]) -> str:
+    """Return a field as the caller wrote it: the facade has its own name for some."""
+    head = re.match(r"[^.\[]*", field)
+    name = head[0] if head else field
+    return names.get(name, name) + field[len(name) :]
+
+
+def _fingerprint(body: Mapping[str, Any], sources: Mapping[str, Source], account: str) -> str:
+    """Return a digest of what was asked for; of a file its content counts, not its name."""
+    contents = {placeholder: source.sha256 for placeholder, source in sources.items()}
+    asked = _replace(body, lambda value: contents.get(value, value))
+    text = json.dumps([account, asked], sort_keys=True, separators=(",", ":"), default=repr)
+    return sha256(text.encode()).hexdigest()
+
+
+def _replace(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return str(change(value))
+    if isinstance(value, dict):
+        return {name: _replace(entry, change) for name, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_replace(entry, change) for entry in value]
+    return value
+
+
+def submit_request(body: Mapping[str, Any], webhook_url: str | None) -> Request:
+    """Return the request that starts a paid job.
+
+    It goes by the operation table, not by the generated model, which would drop what
+    ``extra_body`` adds.
+    """
+    headers = {} if webhook_url is None else {"x-webhook-url": webhook_url}
+    return _by_table("create_aleph_job", headers=headers, json=body)
+
+
+def check_webhook_url(url: str | None) -> None:
+    """Refuse what Krea could not call.
+
+    Raises:
+        InvalidRequestError: It is no http or https URL.
+    """
+    if url is not None:
+        if not str(url).startswith(("https:", "http:")):
+            raise InvalidRequestError("webhook_url", f"{url!r} is no http or https URL")
+        _checked_url(url, "webhook_url")
+
+
+def upload_request(source: Source) -> Request:
+    """Return the request that uploads a file; its body is streamed, so it goes by the table."""
+    return _by_table("upload_asset", body=MultipartFile(source))
+
+
+def _by_table(operation: str, **parts: Any) -> Request:
+    from krea_aleph_api.operations import OPERATIONS
+
+    entry = OPERATIONS[operation]
+    return Request(operation, entry.method, entry.path, **parts)
+
+
+def get_job_request(job_id: str) -> Request:
+    """Return the request for one job."""
+    from krea_aleph_api.api.jobs import get_job
+
+    return _request("get_job", get_job.request_kwargs(id=job_id))
+
+
+def delete_job_request(job_id: str) -> Request:
+    """Return the request that cancels a job: Krea's documentation uses DELETE for that."""
+    from krea_aleph_api.api.jobs import delete_job
+
+    return _request("delete_job", delete_job.request_kwargs(id=job_id))
+
+
+def list_jobs_request(
+    *, cursor: str | None, limit: int, status: str | None, types: Sequence[str]
+) -> Request:
+    """Return the request for one page of jobs."""
+    from krea_aleph_api.api.jobs import list_jobs
+    from krea_aleph_api.types import UNSET
+
+    kwargs = list_jobs.request_kwargs(
+        cursor=cursor or UNSET,
+        limit=limit,
+        status=status or UNSET,  # type: ignore[arg-type,unused-ignore]  # statuses are open
+        types=",".join(types) or UNSET,
+    )
+    return _request("list_jobs", kwargs)
+
+
+def list_assets_request(*, cursor: str | None, limit: int) -> Request:
+    """Return the request for one page of assets."""
+    from krea_aleph_api.api.assets import list_assets
+    from krea_aleph_api.types import UNSET
+
+    kwargs = list_assets.request_kwargs(cursor=cursor or UNSET, limit=limit)
+    return _request("list_assets", kwargs)
+
+
+def get_asset_request(asset_id: str) -> Request:
+    """Return the request for one asset."""
+    from krea_aleph_api.api.assets import get_asset
+
+    return _request("get_asset", get_asset.request_kwargs(id=asset_id))
+
+
+def delete_asset_request(asset_id: str) -> Request:
+    """Return the request that deletes an asset."""
+    from krea_aleph_api.api.assets import delete_asset
+
+    return _request("delete_asset", delete_asset.request_kwargs(id=asset_id))
+
+
+def _request(operation: str, kwargs: Mapping[str, Any]) -> Request:
+    params = kwargs.get("params", {})
+    return Request(operation, kwargs["method"].upper(), kwargs["url"], params=params)
+
+
+def job_id(ref: JobRef, account: str) -> str:
+    """Return the id that a job or an id names.
+
+    Raises:
+        InvalidRequestError: It is no id, or the job is another account's.
+    """
+    if isinstance(ref, Job) and ref.account != account:
+        raise InvalidRequestError(
+            "job",
+            f"it belongs to the account {ref.account!r}, and this client acts for {account!r}",
+            hint="Use the client of that account.",
+        )
+    return _checked_id("job", ref.id if isinstance(ref, Job) else ref)
+
+
+def asset_id(ref: Asset | str, account: str) -> str:
+    """Return the id that an asset or an id names.
+
+    Raises:
+        InvalidRequestError: It is no id, or the asset is another account's.
+    """
+    if isinstance(ref, Asset) and ref.account != account:
+        raise InvalidRequestError(
+            "asset", f"it belongs to the account {ref.account!r}, not {account!r}"
+        )
+    return _checked_id("asset", ref.id if isinstance(ref, Asset) else ref)
+
+
+def _checked_id(field: str, value: object) -> str:
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        shown = repr(value)[:100]
+        raise InvalidRequestError(
+            field, f"{shown} is no id", hint="An id has letters, digits, - and _ only."
+        )
+    return value
+
+
+def read_job(response: Response, operation: str, account: str, moment: float) -> Job:
+    """Return the job of an answer.
+
+    Raises:
+        InvalidResponseError: There is none in it.
+    """
+    job = _job(_object(response, operation), account, moment)
+    if job is None:
+        raise InvalidResponseError(operation, "it names no job_id", response.body)
+    return job
+
+
+class Page(NamedTuple):
+    """One page of a list, and the cursor of the next."""
+
+    items: tuple[Any, ...]
+    cursor: str | None
+
+
+def read_job_page(response: Response, account: str, moment: float) -> Page:
+    """Return a page of jobs; entries without an id are passed over.
+
+    Raises:
+        InvalidResponseError: It is no page.
+    """
+    return _page(response, "list_jobs", lambda raw: _job(raw, account, moment))
+
+
+def read_asset_page(response: Response, account: str) -> Page:
+    """Return a page of assets; entries without an id or an address are passed over.
+
+    Raises:
+        InvalidResponseError: It is no page.
+    """
+    return _page(response, "list_assets", lambda raw: _asset(raw, account))
+
+
+def read_asset(response: Response, operation: str, account: str) -> Asset:
+    """Return the asset of an answer.
+
+    Raises:
+        InvalidResponseError: There is none in it.
+    """
+    asset = _asset(_object(response, operation), account)
+    if asset is None:
+        raise InvalidResponseError(operation, "it names no id and image_url", response.body)
+    return asset
+
+
+def _page(response: Response, operation: str, read: Callable[[dict[str, Any]], Any]) -> Page:
+    raw = _object(response, operation)
+    entries = raw.get("items")
+    if not isinstance(entries, list):
+        raise InvalidResponseError(operation, "it has no list of items", response.body)
+    found = (read(entry) for entry in entries if isinstance(entry, dict))
+    # An older page of the documentation spells it the other way.
+    cursor = raw.get("next_cursor") or raw.get("nextCursor")
+    return Page(tuple(item for item in found if item is not None), _text(cursor))
+
+
+def _object(response: Response, operation: str) -> dict[str, Any]:
+    try:
+        raw = json.loads(response.body)
+    except (ValueError, RecursionError):
+        raise InvalidResponseError(operation, "it is no JSON", response.body) from None
+    if not isinstance(raw, dict):
+        raise InvalidResponseError(operation, "it is no JSON object", response.body)
+    return raw
+
+
+def _job(raw: dict[str, Any], account: str, moment: float) -> Job | None:
+    from krea_aleph_api.models.job import Job as WireJob
+
+    wire = _parsed(lambda: WireJob.from_dict(raw))
+    if wire is None or not _text(wire.job_id):
+        return None
+    code, message = _failure(raw)
+    return Job(
+        id=wire.job_id,
+        status=_text(wire.status) or "unknown",
+        account=account,
+        created_at=_moment(wire.created_at),
+        completed_at=_moment(wire.completed_at),
+        outputs=tuple(dict.fromkeys(_outputs(raw))),
+        error_code=code,
+        error_message=message,
+        fetched_at=moment,
+        raw=raw,
+    )
+
+
+def _asset(raw: dict[str, Any], account: str) -> Asset | None:
+    from krea_aleph_api.models.asset import Asset as WireAsset
+
+    wire = _parsed(lambda: WireAsset.from_dict(raw))
+    # The field is called image_url even for a video.
+    url = None if wire is None else _text(wire.image_url) or _text(raw.get("url"))
+    if wire is None or not _text(wire.id) or url is None:
+        return None
+    return Asset(
+        id=wire.id,
+        url=url,
+        account=account,
+        media_type=_text(wire.mime_type),
+        size_bytes=_whole(wire.size_bytes),
+        width=_whole(wire.width),
+        height=_whole(wire.height),
+        uploaded_at=_moment(wire.uploaded_at),
+        raw=raw,
+    )
+
+
+def _parsed(read: Callable[[], _T]) -> _T | None:
+    """Return a generated model, or None where the answer lacks what identifies the thing."""
+    try:
+        return read()
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _outputs(raw: Mapping[str, Any]) -> Iterator[Output]:
+    """Yield the outputs in every form that Krea has used for them.
+
+    Strings; objects with a type; a map of strings, for node apps; and on old pages of the
+    documentation a video_url, or urls outside of the result.
+    """
+    result = raw.get("result")
+    inside = result if isinstance(result, dict) else {"urls": result}
+    found = list(_urls(inside.get("urls"), "model"))
+    found = found or list(_urls(inside.get("video_url") or inside.get("url"), "model"))
+    yield from found or _urls(raw.get("urls"), "model")
+    yield from _urls(inside.get("thumbnail_url"), "preview")
+
+
+def _urls(value: object, kind: str) -> Iterator[Output]:
+    if isinstance(value, str) and value:
+        yield Output(value, kind)
+    elif isinstance(value, list):
+        for entry in value:
+            if not isinstance(entry, list):
+                yield from _urls(entry, kind)
+    elif isinstance(value, dict):
+        if isinstance(value.get("url"), str):
+            yield Output(value["url"], _text(value.get("type")) or kind)
+        else:
+            for entry in value.values():
+                if isinstance(entry, str):
+                    yield from _urls(entry, kind)
+
+
+def _failure(raw: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return code and words of a failure: the description has them on top, the prose in result."""
+    result = raw.get("result")
+    nested = result.get("error") if isinstance(result, dict) else None
+    error = raw.get("error") or nested
+    if isinstance(error, dict):
+        code = error.get("code")
+        return (None if code is None else str(code)), _text(error.get("message"))
+    return None, _text(error)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _whole(value: object) -> int | None:
+    return int(value) if isinstance(value, float | int) and value == value // 1 else None
+
+
+def _moment(value: object) -> datetime | None:
+    if not isinstance(value, datetime):
+        return None
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def aleph_options() -> type[AlephOptions]:
+    """Return the TypedDict of the optional fields, emitted from the contract."""
+    from krea_aleph_api.options import AlephOptions
+
+    return AlephOptions

@@ -1,0 +1,660 @@
+"""The clients: `Aleph` blocks, `AsyncAleph` is awaited; the rest is the same.
+
+Here are signatures and documentation; `_submit`, `_waiting`, `_results`, `_jobs` and `_assets`
+say what happens, once for both.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Self, Unpack
+
+from krea_aleph import _assets, _jobs, _results, _submit, _waiting, _wire
+from krea_aleph._config import ClientOptions, Config, derived
+from krea_aleph._drivers import AsyncDriver, SyncDriver
+from krea_aleph._transport import AsyncPool, SyncPool
+from krea_aleph.models import AUTO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
+    from types import TracebackType
+
+    from krea_aleph._wire import AlephOptions, Prepared
+    from krea_aleph.models import (
+        Asset,
+        Cancellation,
+        Checked,
+        Exists,
+        Job,
+        JobRef,
+        Media,
+        Saved,
+        StrPath,
+        Update,
+    )
+
+
+class _Client:
+    """What the colours share: the configuration, and how a request is prepared."""
+
+    def __init__(self, options: ClientOptions) -> None:
+        self._options = options
+        self._config = Config.resolve(options)
+
+    def __repr__(self) -> str:
+        config = self._config
+        return f"{type(self).__name__}(account={config.account!r}, base_url={config.base_url!r})"
+
+    @property
+    def account(self) -> str:
+        """The label of the account that this client acts for."""
+        return self._config.account
+
+    def check(
+        self,
+        video: Media,
+        prompt: str,
+        *,
+        extra_body: Mapping[str, Any] | None = None,
+        **options: Unpack[AlephOptions],
+    ) -> Checked:
+        """Check a request as ``submit`` would, and send nothing: a dry run.
+
+        Files are opened and read, because their kind and size are checked too.
+
+        Args:
+            video: The clip: a URL, a path, a file open for reading bytes, or an asset.
+            prompt: What it should become, at most 1,000 characters.
+            extra_body: Further fields of the body, merged last; names that the pinned contract
+                does not know are allowed here.
+            **options: The optional fields of the contract.
+
+        Returns:
+            The body that would be sent, the files that would be uploaded, and a fingerprint.
+
+        Raises:
+            InvalidRequestError: It would be refused; names field, value and remedy.
+        """
+        return self._ask(video, prompt, extra_body, options)().checked
+
+    def _ask(
+        self,
+        video: Media,
+        prompt: str,
+        extra_body: Mapping[str, Any] | None,
+        options: AlephOptions,
+    ) -> Callable[[], Prepared]:
+        return partial(
+            _wire.prepare,
+            video,
+            prompt,
+            options,
+            extra_body=extra_body,
+            checks=self._config.checks,
+            account=self._config.account,
+        )
+
+
+class Aleph(_Client):
+    """The client for code that blocks. Any number of threads may share one.
+
+    Example:
+        >>> with Aleph() as aleph:  # doctest: +SKIP
+        ...     saved = aleph.transform("in.mp4", "make it snow", "out.mp4")
+        ...     print(saved.path)
+    """
+
+    def __init__(self, **options: Unpack[ClientOptions]) -> None:
+        """Configure a client; nothing is sent and no key callable is called yet.
+
+        Args:
+            **options: See `ClientOptions`.
+
+        Raises:
+            ConfigError: An option or the environment cannot work; says which and what to do.
+        """
+        super().__init__(options)
+        self._pool = SyncPool(self._config)
+        self._driver = SyncDriver(self._config, self._pool)
+        self._owner = True
+
+    def with_options(self, **options: Unpack[ClientOptions]) -> Self:
+        """Return a client that shares this one's connections and differs in some options.
+
+        That is how one process serves many tenants. Closing it closes nothing.
+
+        Raises:
+            ConfigError: An option cannot work, or concerns the shared connections.
+        """
+        other = object.__new__(type(self))
+        _Client.__init__(other, derived(self._options, options))
+        other._pool = self._pool.sharing(other._config)
+        other._driver = SyncDriver(other._config, other._pool)
+        other._owner = False
+        return other
+
+    def submit(
+        self,
+        video: Media,
+        prompt: str,
+        *,
+        webhook_url: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        **options: Unpack[AlephOptions],
+    ) -> Job:
+        """Start a paid job and return it as accepted; don't wait for it.
+
+        Files are uploaded first. The request that pays leaves once: it is repeated only after an
+        outcome that surely started nothing.
+
+        Args:
+            video: The clip: a URL, a path, a file open for reading bytes, or an asset. Krea uses
+                its first 5 seconds.
+            prompt: What it should become, at most 1,000 characters.
+            webhook_url: An endpoint of yours that Krea is to call when the job has ended. Krea does
+                not sign what it sends: believe only the job id and ask for the job.
+            extra_body: Further fields of the body, merged last; names that the pinned contract
+                does not know are allowed here.
+            **options: The optional fields of the contract; media among them may be files too.
+
+        Raises:
+            InvalidRequestError: Refused before anything was sent.
+            UploadError: The file changed or failed while it was read.
+            SubmitUncertainError: The job may or may not have been started.
+            APIStatusError: The server refused; the class says why.
+            APIConnectionError: The server was not reached.
+        """
+        ask = self._ask(video, prompt, extra_body, options)
+        return self._driver.run(_submit.submit(self._config, ask, webhook_url))
+
+    def transform(
+        self,
+        video: Media,
+        prompt: str,
+        output: StrPath,
+        *,
+        exists: Exists = "error",
+        wait_timeout: float | None = AUTO,
+        on_update: Callable[[Update], object] | None = None,
+        webhook_url: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        **options: Unpack[AlephOptions],
+    ) -> Saved:
+        """Restyle a clip: upload it, submit, wait, and save the result.
+
+        Args:
+            video: As in ``submit``.
+            prompt: As in ``submit``.
+            output: The file to save to; or a folder, which an existing one is and a name that
+                ends in "/" must be, for ``<job_id>.<ext>``.
+            exists: What to do when the file exists, looked at before anything is paid: "error",
+                "replace" it, or "keep" it and do nothing.
+            wait_timeout: Seconds from acceptance to the end of the job. The default is 2 h 10 min
+                in which time spent backlogged does not count; None waits for ever.
+            on_update: Called with each `Update`, the accepted job first. What it raises is logged.
+            webhook_url: As in ``submit``.
+            extra_body: As in ``submit``.
+            **options: As in ``submit``.
+
+        Raises:
+            InvalidRequestError: Refused before anything was sent.
+            SubmitUncertainError: The job may or may not have been started.
+            JobError: The job ended without a result; the class says how.
+            WaitTimeoutError: It did not end in time; it goes on.
+            DownloadError: The result could not be saved; download it again with the job's id.
+            KreaError: Anything else; ``charged``, ``resubmit`` and ``hint`` say what to do.
+        """
+        operation = _results.transform(
+            self._config,
+            self._ask(video, prompt, extra_body, options),
+            output,
+            exists=exists,
+            wait_timeout=wait_timeout,
+            webhook_url=webhook_url,
+        )
+        return self._driver.run(operation, on_update)
+
+    def get(self, job: JobRef) -> Job:
+        """Ask for a job as it is now.
+
+        Raises:
+            NotFoundError: There is no such job on this account.
+            KreaError: There was no usable answer.
+        """
+        return self._driver.run(_jobs.get(self._config, job))
+
+    def wait(
+        self,
+        job: JobRef,
+        *,
+        wait_timeout: float | None = AUTO,
+        on_update: Callable[[Update], object] | None = None,
+    ) -> Job:
+        """Wait until a job has succeeded. Any process can, with the job's id.
+
+        A look that fails is a missed look: it is counted and the wait goes on.
+
+        Args:
+            job: A job or its id. A finished snapshot is answered without asking.
+            wait_timeout: Seconds. The default is 2 h 10 min in which time spent backlogged does
+                not count; None waits for ever.
+            on_update: Called with each `Update`. What it raises is logged.
+
+        Raises:
+            JobError: The job ended without a result; the class says how.
+            WaitTimeoutError: It did not end in time; it goes on.
+            NotFoundError: There is no such job on this account.
+            AuthenticationError: The key was refused.
+        """
+        return self._driver.run(_waiting.wait(self._config, job, wait_timeout), on_update)
+
+    def watch(self, job: JobRef, *, wait_timeout: float | None = AUTO) -> Iterator[Update]:
+        """Yield each change of a job, the final one last. A failed job is an update, no error.
+
+        Leaving the loop leaves the job running.
+
+        Raises:
+            WaitTimeoutError: It did not end in time; it goes on.
+        """
+        return self._driver.iterate(_waiting.watch(self._config, job, wait_timeout))
+
+    def cancel(self, job: JobRef) -> Cancellation:
+        """Ask Krea to cancel a job, and say what came of it.
+
+        The job is read first; a finished one is never touched. Krea documents cancelling for jobs
+        that are queued or processing, and does not charge for cancelled ones.
+
+        Raises:
+            NotFoundError: There is no such job on this account.
+            KreaError: The job could not be read.
+        """
+        return self._driver.run(_jobs.cancel(self._config, job))
+
+    def download(self, job: JobRef, output: StrPath, *, exists: Exists = "error") -> Saved:
+        """Save the results of a job that has succeeded. It asks once if need be, and never waits.
+
+        The files have their final names only when they are whole and on disk.
+
+        Args:
+            job: A job or its id.
+            output: As in ``transform``; further results beside the first are ``name-2.ext``, ...
+            exists: As in ``transform``.
+
+        Raises:
+            InvalidRequestError: ``output`` cannot be used.
+            JobNotFinishedError: The job still runs.
+            JobError: It ended without a result.
+            DownloadError: The results could not be saved whole.
+        """
+        operation = _results.download(self._config, job, output, exists=exists)
+        return self._driver.run(operation)
+
+    def list_jobs(
+        self,
+        *,
+        status: str | None = None,
+        types: Sequence[str] = (),
+        created_before: datetime | None = None,
+        created_after: datetime | None = None,
+    ) -> Iterator[Job]:
+        """Yield the account's jobs, newest first, asking for pages as they are needed.
+
+        Args:
+            status: Only jobs of this status.
+            types: Only jobs of these types, such as ``externalImage``.
+            created_before: Only older jobs; a time with a zone.
+            created_after: Only newer jobs; a time with a zone.
+
+        Raises:
+            APIStatusError: The server refused.
+            APIConnectionError: It was not reached.
+        """
+        operation = _jobs.list_jobs(
+            self._config,
+            status=status,
+            types=types,
+            created_before=created_before,
+            created_after=created_after,
+        )
+        return self._driver.iterate(operation)
+
+    def upload(self, file: Media) -> Asset:
+        """Upload a file, streamed at constant memory, to use it in several jobs.
+
+        Args:
+            file: A path or a file open for reading bytes, at most 75,000,000 bytes of MP4, MOV,
+                WebM, JPEG, PNG, WebP, HEIC, GLB, WAV or MP3.
+
+        Raises:
+            InvalidRequestError: It cannot be uploaded; refused before any request.
+            UploadError: It changed or failed while it was read.
+            APIStatusError: The server refused.
+            APIConnectionError: It was not reached.
+        """
+        return self._driver.run(_assets.upload(self._config, file))
+
+    def list_assets(self) -> Iterator[Asset]:
+        """Yield the account's assets, asking for pages as they are needed.
+
+        Raises:
+            APIStatusError: The server refused.
+            APIConnectionError: It was not reached.
+        """
+        return self._driver.iterate(_assets.list_assets(self._config))
+
+    def get_asset(self, asset: Asset | str) -> Asset:
+        """Ask for an asset as it is now.
+
+        Raises:
+            NotFoundError: There is no such asset on this account.
+        """
+        return self._driver.run(_assets.get_asset(self._config, asset))
+
+    def delete_asset(self, asset: Asset | str) -> None:
+        """Delete an asset.
+
+        Raises:
+            NotFoundError: There is no such asset on this account.
+        """
+        self._driver.run(_assets.delete_asset(self._config, asset))
+
+    def close(self) -> None:
+        """Close the connections. A client made by ``with_options`` has none of its own."""
+        if self._owner:
+            self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class AsyncAleph(_Client):
+    """The client for asyncio and trio. Any number of tasks on one event loop may share one.
+
+    Example:
+        >>> async def main() -> None:
+        ...     async with AsyncAleph() as aleph:
+        ...         saved = await aleph.transform("in.mp4", "make it snow", "out.mp4")
+        ...         print(saved.path)
+    """
+
+    def __init__(self, **options: Unpack[ClientOptions]) -> None:
+        """Configure a client; nothing is sent and no key callable is called yet.
+
+        Args:
+            **options: See `ClientOptions`.
+
+        Raises:
+            ConfigError: An option or the environment cannot work; says which and what to do.
+        """
+        super().__init__(options)
+        self._pool = AsyncPool(self._config)
+        self._driver = AsyncDriver(self._config, self._pool)
+        self._owner = True
+
+    def with_options(self, **options: Unpack[ClientOptions]) -> Self:
+        """Return a client that shares this one's connections and differs in some options.
+
+        That is how one process serves many tenants. Closing it closes nothing.
+
+        Raises:
+            ConfigError: An option cannot work, or concerns the shared connections.
+        """
+        other = object.__new__(type(self))
+        _Client.__init__(other, derived(self._options, options))
+        other._pool = self._pool.sharing(other._config)
+        other._driver = AsyncDriver(other._config, other._pool)
+        other._owner = False
+        return other
+
+    async def submit(
+        self,
+        video: Media,
+        prompt: str,
+        *,
+        webhook_url: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        **options: Unpack[AlephOptions],
+    ) -> Job:
+        """Start a paid job and return it as accepted; don't wait for it.
+
+        Files are uploaded first. The request that pays leaves once: it is repeated only after an
+        outcome that surely started nothing.
+
+        Args:
+            video: The clip: a URL, a path, a file open for reading bytes, or an asset. Krea uses
+                its first 5 seconds.
+            prompt: What it should become, at most 1,000 characters.
+            webhook_url: An endpoint of yours that Krea is to call when the job has ended. Krea does
+                not sign what it sends: believe only the job id and ask for the job.
+            extra_body: Further fields of the body, merged last; names that the pinned contract
+                does not know are allowed here.
+            **options: The optional fields of the contract; media among them may be files too.
+
+        Raises:
+            InvalidRequestError: Refused before anything was sent.
+            UploadError: The file changed or failed while it was read.
+            SubmitUncertainError: The job may or may not have been started.
+            APIStatusError: The server refused; the class says why.
+            APIConnectionError: The server was not reached.
+        """
+        ask = self._ask(video, prompt, extra_body, options)
+        return await self._driver.run(_submit.submit(self._config, ask, webhook_url))
+
+    async def transform(
+        self,
+        video: Media,
+        prompt: str,
+        output: StrPath,
+        *,
+        exists: Exists = "error",
+        wait_timeout: float | None = AUTO,
+        on_update: Callable[[Update], object] | None = None,
+        webhook_url: str | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        **options: Unpack[AlephOptions],
+    ) -> Saved:
+        """Restyle a clip: upload it, submit, wait, and save the result.
+
+        Args:
+            video: As in ``submit``.
+            prompt: As in ``submit``.
+            output: The file to save to; or a folder, which an existing one is and a name that
+                ends in "/" must be, for ``<job_id>.<ext>``.
+            exists: What to do when the file exists, looked at before anything is paid: "error",
+                "replace" it, or "keep" it and do nothing.
+            wait_timeout: Seconds from acceptance to the end of the job. The default is 2 h 10 min
+                in which time spent backlogged does not count; None waits for ever.
+            on_update: Called with each `Update`, the accepted job first. What it raises is logged.
+            webhook_url: As in ``submit``.
+            extra_body: As in ``submit``.
+            **options: As in ``submit``.
+
+        Raises:
+            InvalidRequestError: Refused before anything was sent.
+            SubmitUncertainError: The job may or may not have been started.
+            JobError: The job ended without a result; the class says how.
+            WaitTimeoutError: It did not end in time; it goes on.
+            DownloadError: The result could not be saved; download it again with the job's id.
+            KreaError: Anything else; ``charged``, ``resubmit`` and ``hint`` say what to do.
+        """
+        operation = _results.transform(
+            self._config,
+            self._ask(video, prompt, extra_body, options),
+            output,
+            exists=exists,
+            wait_timeout=wait_timeout,
+            webhook_url=webhook_url,
+        )
+        return await self._driver.run(operation, on_update)
+
+    async def get(self, job: JobRef) -> Job:
+        """Ask for a job as it is now.
+
+        Raises:
+            NotFoundError: There is no such job on this account.
+            KreaError: There was no usable answer.
+        """
+        return await self._driver.run(_jobs.get(self._config, job))
+
+    async def wait(
+        self,
+        job: JobRef,
+        *,
+        wait_timeout: float | None = AUTO,
+        on_update: Callable[[Update], object] | None = None,
+    ) -> Job:
+        """Wait until a job has succeeded. Any process can, with the job's id.
+
+        A look that fails is a missed look: it is counted and the wait goes on.
+
+        Args:
+            job: A job or its id. A finished snapshot is answered without asking.
+            wait_timeout: Seconds. The default is 2 h 10 min in which time spent backlogged does
+                not count; None waits for ever.
+            on_update: Called with each `Update`. What it raises is logged.
+
+        Raises:
+            JobError: The job ended without a result; the class says how.
+            WaitTimeoutError: It did not end in time; it goes on.
+            NotFoundError: There is no such job on this account.
+            AuthenticationError: The key was refused.
+        """
+        return await self._driver.run(_waiting.wait(self._config, job, wait_timeout), on_update)
+
+    def watch(self, job: JobRef, *, wait_timeout: float | None = AUTO) -> AsyncIterator[Update]:
+        """Yield each change of a job, the final one last. A failed job is an update, no error.
+
+        Leaving the loop leaves the job running.
+
+        Raises:
+            WaitTimeoutError: It did not end in time; it goes on.
+        """
+        return self._driver.iterate(_waiting.watch(self._config, job, wait_timeout))
+
+    async def cancel(self, job: JobRef) -> Cancellation:
+        """Ask Krea to cancel a job, and say what came of it.
+
+        The job is read first; a finished one is never touched. Krea documents cancelling for jobs
+        that are queued or processing, and does not charge for cancelled ones.
+
+        Raises:
+            NotFoundError: There is no such job on this account.
+            KreaError: The job could not be read.
+        """
+        return await self._driver.run(_jobs.cancel(self._config, job))
+
+    async def download(self, job: JobRef, output: StrPath, *, exists: Exists = "error") -> Saved:
+        """Save the results of a job that has succeeded. It asks once if need be, and never waits.
+
+        The files have their final names only when they are whole and on disk.
+
+        Args:
+            job: A job or its id.
+            output: As in ``transform``; further results beside the first are ``name-2.ext``, ...
+            exists: As in ``transform``.
+
+        Raises:
+            InvalidRequestError: ``output`` cannot be used.
+            JobNotFinishedError: The job still runs.
+            JobError: It ended without a result.
+            DownloadError: The results could not be saved whole.
+        """
+        operation = _results.download(self._config, job, output, exists=exists)
+        return await self._driver.run(operation)
+
+    def list_jobs(
+        self,
+        *,
+        status: str | None = None,
+        types: Sequence[str] = (),
+        created_before: datetime | None = None,
+        created_after: datetime | None = None,
+    ) -> AsyncIterator[Job]:
+        """Yield the account's jobs, newest first, asking for pages as they are needed.
+
+        Args:
+            status: Only jobs of this status.
+            types: Only jobs of these types, such as ``externalImage``.
+            created_before: Only older jobs; a time with a zone.
+            created_after: Only newer jobs; a time with a zone.
+
+        Raises:
+            APIStatusError: The server refused.
+            APIConnectionError: It was not reached.
+        """
+        operation = _jobs.list_jobs(
+            self._config,
+            status=status,
+            types=types,
+            created_before=created_before,
+            created_after=created_after,
+        )
+        return self._driver.iterate(operation)
+
+    async def upload(self, file: Media) -> Asset:
+        """Upload a file, streamed at constant memory, to use it in several jobs.
+
+        Args:
+            file: A path or a file open for reading bytes, at most 75,000,000 bytes of MP4, MOV,
+                WebM, JPEG, PNG, WebP, HEIC, GLB, WAV or MP3.
+
+        Raises:
+            InvalidRequestError: It cannot be uploaded; refused before any request.
+            UploadError: It changed or failed while it was read.
+            APIStatusError: The server refused.
+            APIConnectionError: It was not reached.
+        """
+        return await self._driver.run(_assets.upload(self._config, file))
+
+    def list_assets(self) -> AsyncIterator[Asset]:
+        """Yield the account's assets, asking for pages as they are needed.
+
+        Raises:
+            APIStatusError: The server refused.
+            APIConnectionError: It was not reached.
+        """
+        return self._driver.iterate(_assets.list_assets(self._config))
+
+    async def get_asset(self, asset: Asset | str) -> Asset:
+        """Ask for an asset as it is now.
+
+        Raises:
+            NotFoundError: There is no such asset on this account.
+        """
+        return await self._driver.run(_assets.get_asset(self._config, asset))
+
+    async def delete_asset(self, asset: Asset | str) -> None:
+        """Delete an asset.
+
+        Raises:
+            NotFoundError: There is no such asset on this account.
+        """
+        await self._driver.run(_assets.delete_asset(self._config, asset))
+
+    async def close(self) -> None:
+        """Close the connections. A client made by ``with_options`` has none of its own."""
+        if self._owner:
+            await self._pool.close()
+
+    aclose = close
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()

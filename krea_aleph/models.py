@@ -1,0 +1,331 @@
+"""The values that the clients hand out and take back.
+
+Every one is frozen: it is a fact about one moment, it can be compared, pickled, kept in a set
+and used from any thread, process or colour. Clients act, values don't.
+
+They are dataclasses rather than attrs classes, because importing attrs costs a quarter of what
+importing httpx does, and the core would need it for nothing else before the first answer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from datetime import datetime
+from os import PathLike
+from typing import Any, BinaryIO, Final, Literal, Protocol, TypeAlias
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+StrPath: TypeAlias = str | PathLike[str]
+Exists: TypeAlias = Literal["error", "replace", "keep"]
+
+# Only these end a job. Any other status, known today or not, means that it still runs: Krea added
+# "backlogged" in 2026 and broke the clients that had closed the list.
+TERMINAL: Final = frozenset({"completed", "failed", "cancelled"})
+BACKLOGGED: Final = "backlogged"
+
+
+class _Auto(float):
+    """A number that means "the default": identity tells it from the same number given by hand."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "AUTO"
+
+    def __reduce__(self) -> str:
+        return "AUTO"
+
+
+AUTO: Final[float] = _Auto(2 * 3600 + 600)
+"""The default ``wait_timeout``: 2 h 10 min of running, not counting the time spent backlogged.
+
+Krea itself ends a job of an external provider after two hours; ten minutes are margin.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One file that a job has produced.
+
+    Attributes:
+        url: Where it can be downloaded, without a key. Krea promises no lifetime: fetch it soon.
+        kind: "model" for the result, "preview" for a preview, or what the server called it.
+    """
+
+    url: str
+    kind: str = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is known of one job at one moment. Ask a client for a newer snapshot with ``get``.
+
+    Attributes:
+        id: The job's id: all that another process needs to go on with it.
+        status: The server's word, kept as sent. Compare with ``finished`` and ``succeeded``.
+        account: The label of the account that it belongs to.
+        created_at: When the server accepted it, if it said so.
+        completed_at: When it ended, if it has and the server said so.
+        outputs: Previews and results so far.
+        error_code: The server's code for a failure, if it gave one.
+        error_message: The server's words for a failure, if it gave any.
+        fetched_at: Unix time in seconds of this snapshot; not part of equality.
+        raw: The whole answer as the server sent it; not part of equality.
+
+    Example:
+        >>> job = Job(id="550e8400", status="processing")
+        >>> job.finished
+        False
+    """
+
+    id: str
+    status: str
+    account: str = "default"
+    created_at: datetime | None = None
+    completed_at: datetime | None = None
+    outputs: tuple[Output, ...] = ()
+    error_code: str | None = None
+    error_message: str | None = None
+    fetched_at: float = field(default=0.0, compare=False)
+    raw: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the job has reached a state that it never leaves."""
+        return self.status.lower() in TERMINAL
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it is completed and has a result to download."""
+        return self.url is not None
+
+    @property
+    def url(self) -> str | None:
+        """The address of the primary result, or None while there is none."""
+        return next((output.url for output in self.results), None)
+
+    @property
+    def results(self) -> tuple[Output, ...]:
+        """The outputs of a completed job that are no preview.
+
+        Krea shows previews while a job is still processing, in the same place and sometimes as
+        bare addresses, so before completion nothing is taken for a result.
+        """
+        if self.status.lower() != "completed":
+            return ()
+        return tuple(output for output in self.outputs if output.kind != "preview")
+
+    def to_json(self) -> str:
+        """Return the job as one line of JSON, for a database or a queue."""
+        facts = {
+            "id": self.id,
+            "status": self.status,
+            "account": self.account,
+            "created_at": _isoformat(self.created_at),
+            "completed_at": _isoformat(self.completed_at),
+            "outputs": [[output.url, output.kind] for output in self.outputs],
+            "error_code": self.error_code,
+            "error_message": self.error_message,
+            "fetched_at": self.fetched_at,
+            "raw": self.raw,
+        }
+        return json.dumps(facts, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        """Return the job that ``to_json`` wrote.
+
+        Raises:
+            ValueError: The text is not such a document.
+        """
+        try:
+            facts = json.loads(text)
+            facts["created_at"] = _from_isoformat(facts["created_at"])
+            facts["completed_at"] = _from_isoformat(facts["completed_at"])
+            facts["outputs"] = tuple(Output(url, kind) for url, kind in facts["outputs"])
+            return cls(**facts)
+        except (KeyError, TypeError, ValueError) as error:
+            message = f"not a job written by Job.to_json: {error!r}"
+            raise ValueError(message) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One file that was uploaded to Krea.
+
+    Attributes:
+        id: The asset's id.
+        url: Its address, which goes wherever a media URI is asked for, videos included.
+        account: The label of the account that owns it.
+        media_type: The MIME type that the server noted, if any.
+        size_bytes: Its size, if the server said so.
+        width: Pixels, for pictures and videos, if the server said so.
+        height: Pixels, likewise.
+        uploaded_at: When the server received it, if it said so.
+        raw: The whole answer as the server sent it; not part of equality.
+    """
+
+    id: str
+    url: str
+    account: str = "default"
+    media_type: str | None = None
+    size_bytes: int | None = None
+    width: int | None = None
+    height: int | None = None
+    uploaded_at: datetime | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Files that a download has left on disk, whole. It is itself ``os.PathLike``.
+
+    Attributes:
+        path: The primary result.
+        paths: Every file, the primary one first.
+        media_type: The MIME type of the primary result, judged by its bytes.
+        size_bytes: Its size.
+        sha256: Its SHA-256, in hexadecimal.
+        job: The job it came from; None where ``exists="keep"`` found the file and nothing ran.
+
+    Example:
+        >>> path = Path("out.mp4")  # from pathlib
+        >>> os.fspath(Saved(path=path, paths=(path,)))
+        'out.mp4'
+    """
+
+    path: Path
+    paths: tuple[Path, ...]
+    media_type: str = "application/octet-stream"
+    size_bytes: int = 0
+    sha256: str = ""
+    job: Job | None = None
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One change that was seen while waiting.
+
+    Attributes:
+        job: The newest snapshot.
+        elapsed: Seconds since the wait began.
+        poll_faults: How many looks have failed so far.
+        next_look: Seconds until the next one; 0 when there is none.
+        source: What brought the news: "poll", or "submit" for the first one of ``transform``.
+    """
+
+    job: Job
+    elapsed: float
+    poll_faults: int = 0
+    next_look: float = 0.0
+    source: str = "poll"
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """What came of asking Krea to cancel a job, as it was.
+
+    Attributes:
+        outcome: "cancelled" (seen to be so), "requested" (accepted, and still to be seen),
+            "already_cancelled", "already_finished", "refused" (the server says no, as it may
+            for a job that is sampling), "unknown" (no usable answer).
+        job: The newest snapshot.
+    """
+
+    outcome: Literal[
+        "cancelled", "requested", "already_cancelled", "already_finished", "refused", "unknown"
+    ]
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A request that would be sent, checked and with nothing sent yet.
+
+    Attributes:
+        body: The JSON body. A file that is still to be uploaded stands in it as ``upload:<name>``.
+        uploads: The names of the files that would be uploaded first, by field.
+        fingerprint: SHA-256 over what was asked for: equal requests have equal fingerprints.
+        account: The label of the account that would pay.
+    """
+
+    body: Mapping[str, Any] = field(hash=False)
+    uploads: Mapping[str, str] = field(hash=False)
+    fingerprint: str
+    account: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact for logs, metrics and traces; never a prompt, a key or a signed URL.
+
+    Attributes:
+        kind: "request", "submitted", "changed", "poll_missed", "transfer", ... The set is open.
+        account: The label of the account.
+        job_id: The job that it is about, if any.
+        duration: Seconds, where the fact has a duration.
+        attributes: Further low-cardinality facts, such as ``operation`` and ``status``.
+    """
+
+    kind: str
+    account: str
+    job_id: str | None = None
+    duration: float | None = None
+    attributes: Mapping[str, str | float] = field(default_factory=dict, hash=False)
+
+
+Media: TypeAlias = str | PathLike[str] | BinaryIO | Asset
+"""What stands for a clip or a picture: a URL, a path, a file open for reading bytes, an asset."""
+
+JobRef: TypeAlias = Job | str
+"""A job, or just its id."""
+
+
+class Clock(Protocol):
+    """Where time comes from. Tests hand in a virtual one, so that nothing really waits."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never go backwards."""
+        ...
+
+    def time(self) -> float:
+        """Return Unix time in seconds."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Return when the seconds have passed."""
+        ...
+
+    async def asleep(self, seconds: float) -> None:
+        """Do the same without blocking the event loop, asyncio's or trio's."""
+        ...
+
+    def busy(self) -> AbstractContextManager[None]:
+        """Mark that something is in flight: a virtual clock may not jump meanwhile."""
+        ...
+
+
+class Transport(Protocol):
+    """A transport of one's own: what httpx's own transports offer, in the client's colour.
+
+    A synchronous client calls ``handle_request`` and ``close``; an asynchronous one calls
+    ``handle_async_request`` and ``aclose``. The values are httpx's ``Request`` and ``Response``.
+    """
+
+
+def _isoformat(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+def _from_isoformat(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
