@@ -6,9 +6,7 @@ import math
 import os
 import re
 import threading
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias, TypedDict
@@ -16,6 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from krea_aleph._hosts import Origin, may_speak_http, origin
+from krea_aleph.clocks import RealClock
 from krea_aleph.errors import ConfigError
 from krea_aleph.policies import PollPolicy, RetryPolicy
 
@@ -85,32 +84,6 @@ class ClientOptions(TypedDict, total=False):
     """Where time comes from; for tests."""
 
 
-class RealClock:
-    """The clock of this machine."""
-
-    def monotonic(self) -> float:
-        """Return seconds that never go backwards."""
-        return time.monotonic()
-
-    def time(self) -> float:
-        """Return Unix time in seconds."""
-        return time.time()
-
-    def sleep(self, seconds: float) -> None:
-        """Return when the seconds have passed."""
-        time.sleep(seconds)
-
-    async def asleep(self, seconds: float) -> None:
-        """Do the same without blocking the event loop."""
-        import anyio  # noqa: PLC0415 - a synchronous start should not pay for asyncio
-
-        await anyio.sleep(seconds)
-
-    def busy(self) -> AbstractContextManager[None]:
-        """Real time passes whatever is in flight."""
-        return nullcontext()
-
-
 class Keyring:
     """The API key: resolved once, hidden always, asked for again when the server refuses it."""
 
@@ -144,7 +117,7 @@ class Keyring:
 
     async def aresolve(self, stale: int = -1) -> tuple[str, int]:
         """Do the same in an asynchronous client, whose callable may be a coroutine function."""
-        import anyio.to_thread  # noqa: PLC0415 - see RealClock.asleep
+        import anyio.to_thread  # noqa: PLC0415 - a synchronous start should not pay for it
 
         # The lock is taken in a worker thread, where waiting for another thread's call is no harm.
         await anyio.to_thread.run_sync(self._lock.acquire)

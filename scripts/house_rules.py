@@ -13,7 +13,7 @@ from bootstrap import ROOT
 
 _CORE_FILES = (
     "import sys, krea_aleph; print(*(m.__file__ for name, m in sys.modules.items()"
-    " if name.partition('.')[0] == 'krea_aleph'), sep='\n')"
+    " if name.partition('.')[0] == 'krea_aleph'), sep='\\n')"
 )
 _FORBIDDEN = {
     r"(?<![\w.:/~])/(?:home|root|work|Users)/\w": "a path of somebody's machine",

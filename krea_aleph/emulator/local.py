@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from krea_aleph._config import RealClock
+from krea_aleph.clocks import RealClock
 from krea_aleph.emulator.clock import VirtualClock
 from krea_aleph.errors import ConfigError, MissingExtraError
 
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import Unpack
 
-    from krea_aleph import Aleph, AsyncAleph
-    from krea_aleph._config import ClientOptions
+    from krea_aleph import Aleph, AsyncAleph, ClientOptions
     from krea_aleph.emulator.accounts import Account
     from krea_aleph.emulator.values import (
         AssetRecord,

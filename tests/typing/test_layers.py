@@ -10,8 +10,9 @@ import krea_aleph
 
 PACKAGE = Path(krea_aleph.__file__).parent
 CORE = (
-    "_version models errors policies contract _telemetry _config _hosts _steps _files store _wire"
-    " _operations _fleet _transport _drivers client __init__"
+    "_version models errors policies contract clocks _telemetry _hosts _config _steps"
+    " _checks _files _saving _wire _exchange _paging _assets _jobs _submit _waiting _results"
+    " _transport _drivers client __init__"
 ).split()
 OUTER = "webhooks durable batch storage emulator testing pytest_plugin cli".split()
 ROWS = [*CORE, *OUTER]

@@ -7,6 +7,7 @@ from types import ModuleType
 
 import krea_aleph
 
+_LAZY = {"AlephOptions"}  # comes from the generated client, when it is first asked for
 _LOADED = "import json, sys, krea_aleph; print(json.dumps(sorted(sys.modules)))"
 
 
@@ -18,7 +19,7 @@ def test_the_public_names_are_exactly_the_promised_ones() -> None:
         if not name.startswith("_") and not isinstance(value, ModuleType)
     ]
     promised = [name for name in krea_aleph.__all__ if not name.startswith("__")]
-    assert sorted(promised) == sorted(public)
+    assert sorted(promised) == sorted({*public, *_LAZY} - {"TYPE_CHECKING"})
 
 
 def test_every_public_thing_has_a_docstring() -> None:
