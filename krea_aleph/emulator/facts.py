@@ -5,10 +5,12 @@ The contract decides which of these keys are sent.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from krea_aleph.emulator.answers import JOB_TYPE
+from krea_aleph.emulator.jobs import STAGES
 from krea_aleph.emulator.moments import stamp
+from krea_aleph.models import BACKLOGGED, TERMINAL
 
 if TYPE_CHECKING:
     from krea_aleph.emulator.accounts import Asset
@@ -16,12 +18,19 @@ if TYPE_CHECKING:
     from krea_aleph.emulator.values import Outcome, UrlForm
 
 
+VERBATIM: Final = "verbatim"
+"""The key of what a test has asked for by name: it is told whatever the contract says."""
+
+_USUAL: Final = {BACKLOGGED, *STAGES, *TERMINAL}
+
+
 def of_job(job: SimulatedJob, now: float, base_url: str, form: UrlForm) -> dict[str, Any]:
     """Return a job as it stands at a moment for which it has been advanced."""
+    status = job.status(now)
     facts: dict[str, Any] = {
         "job_id": job.id,
         "id": job.id,
-        "status": job.status(now),
+        "status": status,
         "created_at": stamp(job.created),
         "completed_at": None if job.ended is None else stamp(job.ended),
         "result": None,
@@ -31,6 +40,8 @@ def of_job(job: SimulatedJob, now: float, base_url: str, form: UrlForm) -> dict[
         facts |= _success(job, base_url, form)
     elif job.end == "failed":
         facts |= _failure(job.outcome)
+    if status not in _USUAL:
+        facts[VERBATIM] = {"status": status}
     return facts
 
 
@@ -68,16 +79,18 @@ def _success(job: SimulatedJob, base_url: str, form: UrlForm) -> dict[str, Any]:
         case "objects":
             return {"result": {"urls": [*({"type": "model", "url": url} for url in urls), preview]}}
         case "map":
-            return {"result": {"urls": {f"video{i or ''}": url for i, url in enumerate(urls)}}}
+            names = {f"video{number or ''}": url for number, url in enumerate(urls)}
+            return {VERBATIM: {"result": {"urls": names}}}
         case "video_url":
-            return {"result": {"video_url": urls[0], "duration": 5.0, "fps": 24}}
+            told = {"video_url": urls[0], "duration": 5.0, "fps": 24}
+            return {VERBATIM: {"result": told}}
         case "top_level":
-            return {"result": None, "urls": urls}
+            return {VERBATIM: {"result": None, "urls": urls}}
         case _:
             return {"result": {"urls": urls}}
 
 
 def _failure(outcome: Outcome) -> dict[str, Any]:
     if outcome.result_error is not None:
-        return {"result": {"error": outcome.result_error}}
+        return {VERBATIM: {"result": {"error": outcome.result_error}}}
     return {"result": {}, "error": None if outcome.error is None else dict(outcome.error)}

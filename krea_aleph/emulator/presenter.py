@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from krea_aleph.emulator.answers import Answer
+from krea_aleph.emulator.facts import VERBATIM
 from krea_aleph.emulator.shapes import MISFIT, sample, shaper
 
 if TYPE_CHECKING:
@@ -56,7 +57,10 @@ class Presenter:
             answer.body = self._shaped(
                 operation, status, sample(schema) if facts is None else facts
             )
-        answer.jobs = [job for job in _items(answer.body) if _is_job(job)]
+        for told, known in zip(_items(answer.body), _items(facts), strict=False):
+            if _is_job(told):
+                answer.jobs.append(told)
+                told |= known.get(VERBATIM, {})
         self._mark(answer.jobs, schema)
         answer.previews = dict(previews)
         return answer
