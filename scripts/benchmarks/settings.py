@@ -1,0 +1,8 @@
+"""How much work a scenario is; the same for every client."""
+
+from typing import Final
+
+PAIRS: Final = 300  # a submit and a get each, one after the other
+JOBS: Final = 2000  # in flight at once
+LOOKS: Final = 5  # a job is seen finished at its fifth look
+PAUSE: Final = 4.0  # seconds between two looks at a job
