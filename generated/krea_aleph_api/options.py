@@ -2,8 +2,6 @@
 
 """What a request may say beside its video and prompt, as keyword arguments."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from os import PathLike
 from typing import BinaryIO, Literal, Protocol, Required, TypeAlias, TypedDict

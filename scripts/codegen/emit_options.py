@@ -34,8 +34,6 @@ _SCALARS: Final = {
 }
 _HEAD: Final = '''"""What a request may say beside its video and prompt, as keyword arguments."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import BinaryIO, Literal, Protocol, Required, TypeAlias, TypedDict

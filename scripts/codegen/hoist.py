@@ -111,7 +111,9 @@ class _Hoister:
         if name not in models:
             models[name] = {}
             prefix = self._prefixes.get(name, name)
+            words = {"description": outer["description"]} if "description" in outer else {}
             models[name] = {
+                **words,
                 **{key: value for key, value in bare.items() if key not in _LIMITS_OF_OBJECTS},
                 "properties": {
                     key: self._schema(child, f"{site}.{key}", prefix + _pascal(key), models)

@@ -16,6 +16,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from codegen.errors import StepError
+from codegen.guard import guard_text
 from codegen.prose import clean
 
 if TYPE_CHECKING:
@@ -49,6 +50,13 @@ def slice_document(
     return {name: _Slicer(document).operation(name, rule) for name, rule in rules.items()}
 
 
+def _prose(text: object) -> str:
+    """Clean a text; what hides in it is refused before cleaning could hide that."""
+    if isinstance(text, str):
+        guard_text(text, "a description")
+    return clean(text)
+
+
 class _Slicer:
     """One operation's walk: it counts, so that references cannot multiply without end."""
 
@@ -69,8 +77,8 @@ class _Slicer:
             "method": rule.method,
             "path": rule.path,
             "tag": rule.tag,
-            "summary": clean(found.get("summary")),
-            "description": clean(found.get("description")),
+            "summary": _prose(found.get("summary")),
+            "description": _prose(found.get("description")),
             "deprecated": found.get("deprecated") is True,
             "parameters": self._parameters(item, found),
             "body": self._body(found.get("requestBody")),
@@ -90,7 +98,7 @@ class _Slicer:
             schema = parameter.get("schema") or self._content(parameter.get("content"))[1] or {}
             result[f"{parameter.get('in')}.{parameter.get('name')}"] = {
                 "required": parameter.get("required") is True,
-                "description": clean(parameter.get("description")),
+                "description": _prose(parameter.get("description")),
                 "schema": self._schema(schema, ()),
             }
         return dict(sorted(result.items()))
@@ -103,7 +111,7 @@ class _Slicer:
         return {
             "required": body.get("required") is True,
             "media_type": media_type,
-            "description": clean(body.get("description")),
+            "description": _prose(body.get("description")),
             "schema": self._schema(schema, ()),
         }
 
@@ -118,7 +126,7 @@ class _Slicer:
     def _response(self, response: Mapping[str, Any]) -> dict[str, Any]:
         media_type, schema = self._content(response.get("content"))
         return {
-            "description": clean(response.get("description")),
+            "description": _prose(response.get("description")),
             "media_type": media_type,
             "schema": self._schema(schema, ()) if media_type == _JSON else None,
         }
@@ -141,7 +149,7 @@ class _Slicer:
             return self._referenced(schema, inside)
         result = {key: schema[key] for key in sorted(SCHEMA_KEYS & schema.keys())}
         if "description" in schema:
-            result["description"] = clean(schema["description"])
+            result["description"] = _prose(schema["description"])
         return {**result, **self._children(schema, inside)}
 
     def _children(self, schema: Mapping[str, Any], inside: tuple[str, ...]) -> dict[str, Any]:
@@ -180,7 +188,7 @@ class _Slicer:
             node = self._look_up(node["$ref"])
         raise StepError("slice", f"{node['$ref']} refers to itself")
 
-    def _look_up(self, reference: object) -> Any:  # noqa: ANN401 - JSON of any shape
+    def _look_up(self, reference: object) -> Any:
         found = _REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
         if found is None:
             problem = (

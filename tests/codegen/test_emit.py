@@ -1,0 +1,249 @@
+"""The data modules that the facade follows the contract by."""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import krea_aleph_api.constraints as committed_constraints
+import krea_aleph_api.operations as committed_operations
+import krea_aleph_api.options as committed_options
+from codegen.audit import audit_source
+from codegen.describe import describe
+from codegen.emit_constraints import emit_constraints
+from codegen.emit_operations import emit_operations
+from codegen.emit_options import emit_options, option_names
+from codegen.errors import StepError
+from codegen.normalise import normalise
+
+from .conftest import ALEPH, body_of
+
+if TYPE_CHECKING:
+    from codegen.rules import Rules
+
+URI = {"type": "string", "format": "uri"}
+
+
+def emitted(contract: dict[str, Any], rules: Rules) -> dict[str, Any]:
+    """Emit options and constraints for a contract, audit them, and return their names."""
+    normalised = normalise(contract, rules)
+    sources = [
+        emit_options(normalised.strict, rules),
+        emit_constraints(normalised.operations, normalised.strict, rules),
+    ]
+    names: dict[str, Any] = {"__name__": "emitted"}
+    for source in sources:
+        audit_source(source.encode(), "emitted.py")
+        exec(compile(source, "emitted.py", "exec", dont_inherit=True), names)  # noqa: S102 - audited, and ours
+    return names
+
+
+def with_field(contract: dict[str, Any], name: str, schema: object) -> dict[str, Any]:
+    """Add a property to the request body."""
+    body_of(contract)["properties"][name] = schema
+    return contract
+
+
+KINDS: list[tuple[object, str]] = [
+    ({"type": "string"}, "str"),
+    ({"type": "integer", "minimum": 1}, "int"),
+    ({"type": "number"}, "float"),
+    ({"type": "boolean"}, "bool"),
+    ({"type": ["string", "null"]}, "str | None"),
+    ({"type": ["integer", "string"]}, "int | str"),
+    (URI, "Media"),
+    ({"anyOf": [URI, {"type": "null"}]}, "Media | None"),
+    ({"type": "array", "items": URI}, "Sequence[Media]"),
+    ({"type": "array"}, "Sequence[object]"),
+    ({"type": "object"}, "Mapping[str, object]"),
+    ({"type": "object", "additionalProperties": URI}, "Mapping[str, Media]"),
+    ({"const": "on"}, "Literal['on']"),
+    ({"enum": [24, 30]}, "Literal[24, 30]"),
+    ({"enum": [0.5, 1.5]}, "float"),
+    ({"enum": [24, "auto", None]}, "Literal['auto', 24, None]"),
+    ({"enum": ["a", "b"]}, "AlephNew"),
+    ({"enum": ["a", "b", None]}, "AlephNew | None"),
+    ({"type": "array", "items": {"enum": ["a", "b"]}}, "Sequence[AlephNewItem]"),
+    (True, "object"),
+    ({}, "object"),
+    ({"type": "object", "properties": {"a": {"type": "string"}}}, "AlephNewOptions"),
+]
+
+
+@pytest.mark.parametrize(("schema", "kind"), KINDS)
+def test_a_new_optional_field_is_typed(
+    schema: object, kind: str, contract: dict[str, Any], rules: Rules
+) -> None:
+    """Whatever its schema, a new field of the request becomes a typed, optional keyword."""
+    names = emitted(with_field(contract, "new", schema), rules)
+    assert names["AlephOptions"].__annotations__["new"] == eval(kind, names)  # noqa: S307
+    assert "new" in names["AlephOptions"].__optional_keys__
+
+
+NAMES = {
+    "style": "style",
+    "output": "output_",
+    "webhook_url": "webhook_url_",
+    "self": "self_",
+    "video": "video_",
+    "class": "class_",
+    "None": "None_",
+    "end-frame": "end_frame",
+    "2d mode": "field_2d_mode",
+    "$x.y": "x_y",
+    "type": "type",
+    "_x": "_x",
+    "@": "field",
+}
+
+
+@pytest.mark.parametrize(("wire", "option"), NAMES.items())
+def test_every_name_becomes_a_keyword(
+    wire: str, option: str, contract: dict[str, Any], rules: Rules
+) -> None:
+    """Names that collide or are no identifiers are changed, and the wire name is kept as data."""
+    names = emitted(with_field(contract, wire, {"type": "string"}), rules)
+    assert option in names["AlephOptions"].__annotations__
+    assert names["WIRE_NAMES"] == ({} if option == wire else {option: wire})
+    assert wire in names["ALEPH_REQUEST"]["properties"]
+
+
+def test_names_that_become_alike_stay_apart() -> None:
+    """Two wire names never share an option name, and a plain name keeps its own."""
+    wire = ["a-b", "a_b", "a.b", "output", "output_", "class", "class_"]
+    names = option_names(wire, ["output"])
+    assert sorted(names.values()) == sorted(wire)
+    assert names["a_b"] == "a_b"
+    assert names["output_"] == "output_"
+    assert names["class_"] == "class_"
+
+
+def test_a_new_required_field_is_demanded(contract: dict[str, Any], rules: Rules) -> None:
+    """A checker refuses a call without a field that upstream has made required."""
+    body_of(contract)["required"].append("style")
+    names = emitted(with_field(contract, "style", {"type": "string"}), rules)
+    assert names["AlephOptions"].__required_keys__ == {"style"}
+    assert "style" in names["ALEPH_REQUEST"]["required"]
+
+
+def test_nested_objects_are_typed_to_the_ground(contract: dict[str, Any], rules: Rules) -> None:
+    """Nested objects become TypedDicts of their own, with media inside and any key upstream has."""
+    frame = {
+        "type": "object",
+        "properties": {"uri": URI, "at-second": {"type": "number"}, "from": {"type": "string"}},
+        "required": ["uri"],
+    }
+    camera = {
+        "type": "object",
+        "description": "How the camera moves.",
+        "properties": {"frames": {"type": "array", "items": frame}, "speed": {"type": "number"}},
+    }
+    names = emitted(with_field(contract, "camera", camera), rules)
+    assert names["AlephCameraOptions"].__doc__ == "How the camera moves."
+    frames = names["AlephCameraFramesItemOptions"]
+    assert frames.__annotations__.keys() == {"uri", "at-second", "from"}
+    nested = names["ALEPH_REQUEST"]["properties"]["camera"]["properties"]["frames"]["items"]
+    assert nested["properties"]["uri"]["media"] is True
+    assert nested["required"] == ["uri"]
+
+
+PAIR: list[tuple[str, object]] = [
+    ("prompt", None),
+    ("init_video", None),
+    ("prompt", {"type": "array", "items": {"type": "string"}}),
+    ("init_video", {"type": "object", "properties": {"uri": URI}}),
+]
+
+
+@pytest.mark.parametrize(("name", "schema"), PAIR)
+def test_the_facades_pair_stops_for_a_human(
+    name: str, schema: object, contract: dict[str, Any], rules: Rules
+) -> None:
+    """A prompt or video that is gone or no longer a text cannot be absorbed by a program."""
+    properties = body_of(contract)["properties"]
+    properties.pop(name)
+    if schema:
+        properties[name] = schema
+    normalised = normalise(contract, rules)
+    with pytest.raises(StepError, match=f"'{name}'") as caught:
+        emit_options(normalised.strict, rules)
+    assert caught.value.step == "emit"
+
+
+def test_a_renamed_pair_is_one_line_in_the_rules(contract: dict[str, Any], rules: Rules) -> None:
+    """When upstream renames the video, the rules say so and nothing else changes."""
+    body = body_of(contract)
+    body["properties"]["video_url"] = body["properties"].pop("init_video")
+    body["required"] = ["prompt", "video_url"]
+    changed = replace(rules, facade=replace(rules.facade, video="video_url"))
+    names = emitted(contract, changed)
+    assert names["VIDEO"] == "video_url"
+    assert "video_url" not in names["AlephOptions"].__annotations__
+
+
+def test_media_is_marked_but_callbacks_are_not(contract: dict[str, Any], rules: Rules) -> None:
+    """A string in the format of an address is media unless the rules say it is something else."""
+    with_field(contract, "callback_url", URI)
+    properties = emitted(contract, rules)["ALEPH_REQUEST"]["properties"]
+    marked = {name for name, schema in properties.items() if schema.get("media")}
+    assert marked == {"init_video", "init_image_url"}
+    assert properties["references"]["items"]["properties"]["uri"]["media"] is True
+
+
+def test_constraints_hold_keywords_and_no_prose(contract: dict[str, Any], rules: Rules) -> None:
+    """The constraint data is for checking: no defaults, no words, no references."""
+    schema = {"type": "string", "description": "x", "default": "y", "pattern": "^a", "x-z": 1}
+    found = emitted(with_field(contract, "new", schema), rules)["ALEPH_REQUEST"]["properties"]
+    assert found["new"] == {"type": "string", "pattern": "^a"}
+
+
+def test_the_committed_modules_say_what_the_contract_says() -> None:
+    """The emitted modules of this checkout hold the pair, the options and the limits."""
+    assert committed_constraints.PROMPT == "prompt"
+    assert committed_constraints.VIDEO == "init_video"
+    assert committed_constraints.WIRE_NAMES == {}
+    body = committed_constraints.ALEPH_REQUEST
+    assert body["properties"]["prompt"] == {"type": "string", "maxLength": 1000}
+    assert body["properties"]["seed"] == {"type": "number", "minimum": 0, "maximum": 4294967295}
+    assert body["additionalProperties"] is False
+    options = typing.get_type_hints(committed_options.AlephOptions)
+    assert options.keys() == {"init_image_url", "references", "ratio", "seed"}
+    assert len(typing.get_args(committed_options.AlephRatio)) == 8
+
+
+def test_operations_are_data(contract: dict[str, Any], rules: Rules) -> None:
+    """Each operation says method, path, statuses, deprecation and the date of retirement."""
+    contract["paths"][ALEPH]["post"]["deprecated"] = True
+    operations = normalise(contract, rules).operations
+    source = emit_operations(operations, {"create_aleph_job": "2026-12-01"})
+    names: dict[str, Any] = {"__name__": "emitted"}
+    exec(compile(source, "emitted.py", "exec", dont_inherit=True), names)  # noqa: S102 - audited, and ours
+    found = names["OPERATIONS"]["create_aleph_job"]
+    assert found == (
+        "create_aleph_job", "POST", ALEPH, (200,), (400, 401, 402, 429), True, "2026-12-01",
+    )  # fmt: skip
+    committed = committed_operations.OPERATIONS
+    assert committed.keys() == rules.operations.keys()
+    assert committed["delete_job"].path == "/jobs/{id}"
+    assert not any(operation.deprecated or operation.retired for operation in committed.values())
+
+
+WORDS = [
+    ({"description": "A look"}, "A look."),
+    ({"maxLength": 5}, "At most 5 characters."),
+    ({"minItems": 1, "maxItems": 1}, "Exactly 1 item."),
+    ({"minimum": 0, "maximum": 9}, "0 to 9."),
+    ({"exclusiveMinimum": 0, "maximum": 9}, "At most 9. Above 0."),
+    ({"default": "a"}, "When it is left out, the server takes a."),
+    ({"deprecated": True}, "Deprecated by Krea."),
+    ({}, ""),
+]
+
+
+@pytest.mark.parametrize(("schema", "words"), WORDS)
+def test_limits_and_defaults_in_words(schema: dict[str, Any], words: str) -> None:
+    """A docstring says what an editor should show: meaning, limits, default."""
+    assert describe(schema) == words
