@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import shutil
 import sys
 import tempfile
@@ -18,7 +20,7 @@ from codegen.trees import differences
 from codegen.typecheck import check_types
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 def main(arguments: Sequence[str], root: Path) -> int:
@@ -31,8 +33,9 @@ def main(arguments: Sequence[str], root: Path) -> int:
     options = _parser().parse_args(arguments)
     project = Project(root)
     try:
-        with tempfile.TemporaryDirectory(prefix="regenerate-") as scratch:
+        with step("tools"):
             refuse_other_tools(project.pins)
+        with step("swap"), tempfile.TemporaryDirectory(prefix="regenerate-") as scratch:
             run = _check if options.check else _regenerate
             return run(project, Path(scratch))
     except StepError as error:
@@ -43,8 +46,10 @@ def main(arguments: Sequence[str], root: Path) -> int:
 def _regenerate(project: Project, scratch: Path) -> int:
     started = time.monotonic()
     built = build(project, scratch)
-    check_types(built.package, Path(sys.prefix) / "mypy-cache")
-    changed = _put_in_place(project, built)
+    with step("type-check"):
+        check_types(built.package, Path(sys.prefix) / "mypy-cache")
+    with _alone(project):
+        changed = _put_in_place(project, built)
     seconds = time.monotonic() - started
     files = sum(1 for path in built.package.rglob("*") if path.is_file())
     for line in changed:
@@ -54,6 +59,14 @@ def _regenerate(project: Project, scratch: Path) -> int:
     if built.unnamed:
         print(f"named after their place, not by rules.toml: {', '.join(built.unnamed)}")
     return 0
+
+
+@contextlib.contextmanager
+def _alone(project: Project) -> Iterator[None]:
+    """Let one run at a time exchange the tree: each clears away what a killed one left."""
+    with (project.data / "rules.toml").open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _put_in_place(project: Project, built: Built) -> list[str]:

@@ -71,13 +71,14 @@ def _finite(text: str) -> float:
 def _limit_depth(document: object) -> None:
     level: list[object] = [document]
     for _ in range(MAX_DEPTH):
-        level = [child for node in level for child in _children(node)]
+        level = [child for node in level for child in children(node)]
         if not level:
             return
     raise _refused(f"the document is nested deeper than {MAX_DEPTH} levels")
 
 
-def _children(node: object) -> list[object]:
+def children(node: object) -> list[object]:
+    """List what an object or an array of JSON holds."""
     if isinstance(node, dict):
         return list(node.values())
     return node if isinstance(node, list) else []

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from codegen.document import children
 from codegen.errors import StepError
 
 if TYPE_CHECKING:
@@ -65,6 +66,26 @@ def guard_document(document: Mapping[str, Any], expected: Expected) -> None:
         _unchanged(f"components/securitySchemes/{name}", found, dict(wanted))
     for path in document.get("paths", {}):
         guard_path(path)
+
+
+def guard_references(document: object) -> None:
+    """Check that every reference stays inside the document.
+
+    This comes before validation: a validator would go and fetch what lies outside.
+
+    Raises:
+        StepError: A reference leads elsewhere, or a schema gives itself an address of its own.
+    """
+    if isinstance(document, dict):
+        for key in ("$ref", "$dynamicRef", "$recursiveRef"):
+            target = document.get(key)
+            if isinstance(target, str) and not target.startswith("#/"):
+                raise _refused(key, f"{target!a:.120} does not stay inside the document")
+        for key in ("$id", "$schema", "jsonSchemaDialect"):
+            if isinstance(document.get(key), str):
+                raise _refused(key, "a schema that says where it lives is not read")
+    for child in children(document):
+        guard_references(child)
 
 
 def guard_path(path: str) -> None:

@@ -13,6 +13,7 @@ from codegen.emit_options import emit_options
 from codegen.errors import step
 from codegen.formatter import format_tree
 from codegen.generator import generate
+from codegen.guard import guard_references
 from codegen.lock import Lock, read_lock
 from codegen.normalise import Normalised, normalise
 from codegen.provenance import provenance
@@ -91,7 +92,9 @@ def build(project: Project, scratch: Path) -> Built:
         contract = project.contract.read_bytes()
         document = read_document(contract)
     lock = read_lock(project.lock).follow(contract)
-    validate(document)
+    guard_references(document)
+    with step("validate"):
+        validate(document)
     normalised = normalise(document, rules)
     with step("generate"):
         edits = project.data / "templates.toml"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from codegen.errors import StepError
+from codegen.guard import guard_references
 from codegen.normalise import normalise
 
 from .conftest import ALEPH, body_of, job_of
@@ -154,6 +155,34 @@ def test_the_guard_lets_pass(
     """What a careless but honest description may hold goes through."""
     change(contract)
     normalise(contract, rules)
+
+
+OUTSIDE = [
+    {"$ref": "https://evil.example/schema.json"},
+    {"$ref": "file:///etc/passwd"},
+    {"$ref": "other.json#/components/schemas/X"},
+    {"$ref": "//evil.example/x"},
+    {"$dynamicRef": "https://evil.example/x"},
+    {"$id": "https://evil.example/x"},
+    {"$schema": "https://evil.example/x"},
+]
+
+
+@pytest.mark.parametrize("schema", OUTSIDE, ids=str)
+def test_nothing_outside_the_document_is_ever_fetched(
+    schema: dict[str, str], contract: dict[str, Any]
+) -> None:
+    """References out of the document are refused before a validator could follow them."""
+    contract["components"]["schemas"] = {"Unused": {"properties": {"x": schema}}}
+    with pytest.raises(StepError) as caught:
+        guard_references(contract)
+    assert caught.value.step == "guard"
+
+
+def test_a_property_may_be_called_like_a_keyword(contract: dict[str, Any]) -> None:
+    """A property that is named $ref or $id is a property."""
+    contract["x"] = {"properties": {"$ref": {"type": "string"}, "$id": {"type": "string"}}}
+    guard_references(contract)
 
 
 def test_endless_references_are_refused(contract: dict[str, Any], rules: Rules) -> None:

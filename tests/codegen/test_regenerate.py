@@ -82,6 +82,15 @@ def test_a_respelled_contract_changes_no_code(checkout: Checkout) -> None:
     assert checkout.run("--check").returncode == 0
 
 
+def test_a_validator_cannot_be_sent_to_fetch(checkout: Checkout, contract: dict[str, Any]) -> None:
+    """An external reference is refused before validation, so nothing is read from elsewhere."""
+    contract["components"]["schemas"] = {"X": {"$ref": "file:///nowhere/schema.json"}}
+    checkout.write(contract)
+    done = checkout.run()
+    assert done.returncode == EXIT_CODES["guard"]
+    assert "does not stay inside the document" in done.stderr
+
+
 FAILING: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
     "not OpenAPI": ("validate", lambda c: c["paths"]["/jobs"]["get"].pop("responses") and None),
     "hostile": ("guard", lambda c: body_of(c)["properties"].update({'x"': {"type": "string"}})),
