@@ -8,6 +8,8 @@ import re
 import secrets
 import stat
 import tempfile
+import weakref
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -157,9 +159,19 @@ class Source:
             raise InvalidRequestError(field, problem) from error
         name = getattr(file, "name", None)
         name = Path(name).name if isinstance(name, str) else "upload"
-        if start is None:
-            file, start = _spooled(field, file), 0
-        return cls(field, name, lambda: cast("BinaryIO", _Rewound(file, start)))
+        if start is not None:
+            return cls(field, name, lambda: cast("BinaryIO", _Rewound(file, start)))
+        return cls._from_stream(field, name, file)
+
+    @classmethod
+    def _from_stream(cls, field: str, name: str, stream: BinaryIO) -> Source:
+        """Copy a stream that cannot be rewound: it must be measured, and may be sent twice."""
+        with ExitStack() as closing:
+            copy = closing.enter_context(_spooled(field, stream))
+            source = cls(field, name, lambda: cast("BinaryIO", _Rewound(copy, 0)))
+            # From here on the copy lives as long as the source.
+            weakref.finalize(source, closing.pop_all().close)
+        return source
 
     def _measured(self, file: BinaryIO) -> int:
         begin = file.tell()
@@ -248,7 +260,6 @@ class _Rewound:
 
 
 def _spooled(field: str, file: BinaryIO) -> BinaryIO:
-    """Copy a stream that cannot be rewound: it must be measured, and may be sent twice."""
     copy = tempfile.SpooledTemporaryFile(max_size=_SMALL_BYTES)  # noqa: SIM115 - read later
     while piece := file.read(_PIECE_BYTES):
         copy.write(piece)
