@@ -148,7 +148,7 @@ class App:
             raise Problem(401, "Unauthorized")
         return next(iter(accounts.values()))
 
-    def _previews(self, facts: Any, now: float) -> dict[str, str]:  # noqa: ANN401 - any JSON value
+    def _previews(self, facts: Any, now: float) -> dict[str, str]:
         if "previews_while_running" not in self.service.switches or not isinstance(facts, dict):
             return {}
         ids = [job.get("job_id", "") for job in facts.get("items", [facts])]

@@ -38,14 +38,14 @@ class Problem(Exception):  # noqa: N818 - not an error of the emulator
         extra: Further members of the answer's body.
     """
 
-    def __init__(self, status: int, words: str, **extra: Any) -> None:  # noqa: ANN401 - JSON values
+    def __init__(self, status: int, words: str, **extra: Any) -> None:
         super().__init__(words)
         self.status = status
         self.words = words
         self.extra = extra
 
 
-async def json_body(operation: Operation, request: Request) -> Any:  # noqa: ANN401 - any JSON value
+async def json_body(operation: Operation, request: Request) -> Any:
     """Read and check a JSON body.
 
     Raises:
@@ -111,7 +111,7 @@ def parameters(operation: Operation, request: Request, *, lenient: bool) -> dict
     return found
 
 
-def check(schema: Mapping[str, Any], value: Any, name: str) -> None:  # noqa: ANN401 - any JSON value
+def check(schema: Mapping[str, Any], value: Any, name: str) -> None:
     """Hold a value to a schema.
 
     Raises:
@@ -123,7 +123,7 @@ def check(schema: Mapping[str, Any], value: Any, name: str) -> None:  # noqa: AN
         _refuse(f"{where}: {error.message[:300]}")
 
 
-def _parameter(parameter: Mapping[str, Any], text: str) -> Any:  # noqa: ANN401 - any JSON value
+def _parameter(parameter: Mapping[str, Any], text: str) -> Any:
     schema = parameter.get("schema", {})
     value = _parsed(text, schema.get("type"))
     try:
@@ -135,7 +135,7 @@ def _parameter(parameter: Mapping[str, Any], text: str) -> Any:  # noqa: ANN401 
     return value
 
 
-def _parsed(text: str, kind: str | None) -> Any:  # noqa: ANN401 - any JSON value
+def _parsed(text: str, kind: str | None) -> Any:
     """Read text as its type says; what does not fit stays text and fails the check."""
     if kind == "integer" and re.fullmatch(r"-?[0-9]{1,18}", text):
         return int(text)

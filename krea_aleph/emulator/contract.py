@@ -189,7 +189,7 @@ def _schema(answer: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return None if chosen is None else chosen.get("schema", {})
 
 
-def _inlined(node: Any, document: Mapping[str, Any], trail: tuple[str, ...]) -> Any:  # noqa: ANN401
+def _inlined(node: Any, document: Mapping[str, Any], trail: tuple[str, ...]) -> Any:
     """Replace references by what they refer to; one that contains itself accepts anything."""
     if isinstance(node, list):
         return [_inlined(item, document, trail) for item in node]
@@ -203,7 +203,7 @@ def _inlined(node: Any, document: Mapping[str, Any], trail: tuple[str, ...]) -> 
     return _inlined(_resolve(document, target), document, (*trail, target))
 
 
-def _resolve(document: Mapping[str, Any], target: str) -> Any:  # noqa: ANN401
+def _resolve(document: Mapping[str, Any], target: str) -> Any:
     if not target.startswith("#/"):
         raise ValueError(f"{target} is not within the document")
     node: Any = document

@@ -48,7 +48,7 @@ class Presenter:
         self._note = note
         self._shapers: dict[tuple[str, int], Callable[[Any], Any]] = {}
 
-    def success(self, operation: Operation, facts: Any, previews: Mapping[str, str]) -> Answer:  # noqa: ANN401
+    def success(self, operation: Operation, facts: Any, previews: Mapping[str, str]) -> Answer:
         """Return the answer to a call that went well, before the quirks."""
         status = operation.success
         answer = Answer(status, operation=operation.id, submitted=operation.submits)
@@ -57,10 +57,10 @@ class Presenter:
             answer.body = self._shaped(
                 operation, status, sample(schema) if facts is None else facts
             )
-        for told, known in zip(_items(answer.body), _items(facts), strict=False):
-            if _is_job(told):
-                answer.jobs.append(told)
-                told |= known.get(VERBATIM, {})
+        for job, known in zip(_items(answer.body), _items(facts), strict=False):
+            if _is_job(job):
+                job.update(known.get(VERBATIM, {}))
+                answer.jobs.append(job)
         self._mark(answer.jobs, schema)
         answer.previews = dict(previews)
         return answer
@@ -87,7 +87,7 @@ class Presenter:
         """Say whether there is an honest way to refuse a wrong request."""
         return self.status(operation, HTTPStatus.BAD_REQUEST) == HTTPStatus.BAD_REQUEST
 
-    def _shaped(self, operation: Operation, status: int, facts: Any) -> Any:  # noqa: ANN401
+    def _shaped(self, operation: Operation, status: int, facts: Any) -> Any:
         key = (operation.id, status)
         if key not in self._shapers:
             self._shapers[key] = shaper(operation.schema(status) or {})
@@ -102,11 +102,11 @@ class Presenter:
                 job[MARK] = self._note(job.get("job_id", job.get("id", "")))
 
 
-def _items(body: Any) -> list[Any]:  # noqa: ANN401 - any JSON value
+def _items(body: Any) -> list[Any]:
     if isinstance(body, dict) and isinstance(body.get("items"), list):
         return list(body["items"])
     return [body]
 
 
-def _is_job(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+def _is_job(value: Any) -> bool:
     return isinstance(value, dict) and "status" in value and bool({"job_id", "id"} & value.keys())

@@ -25,7 +25,7 @@ PATIENCE: Final = 10.0
 class _Protocol(H11Protocol):
     """HTTP that hands the connection to the application, which may have to break it."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - uvicorn's own
+    def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.access_log = False  # the emulator writes its own
 

@@ -342,12 +342,12 @@ class Service:
             if remote and name != "prompt" and self.library.find(value) is None:
                 raise Problem(422, f"{name}: Invalid asset URL")
 
-    def _page(self, listed: Any, call: Call) -> Any:  # noqa: ANN401 - jobs or assets
+    def _page(self, listed: Any, call: Call) -> Any:
         exact = "ties_lost" not in self.switches
         return page(listed, call.values.get("cursor"), call.values.get("limit"), exact=exact)
 
 
-def _known(things: Mapping[str, Any], call: Call, kind: str) -> Any:  # noqa: ANN401 - job or asset
+def _known(things: Mapping[str, Any], call: Call, kind: str) -> Any:
     """Return what the path names; what is somebody else's is as unknown as what is nowhere."""
     named = next(iter(call.operation.path_values(call.request.url.path).values()), "")
     if named not in things:

@@ -22,7 +22,7 @@ OUTPUT_BYTES: Final = 65_536
 """The usual size of a seeded output, in bytes."""
 
 
-def _at_least(least: float) -> Any:  # noqa: ANN401 - an attrs validator
+def _at_least(least: float) -> Any:
     def check(_: object, attribute: Attribute[Any], value: object) -> None:
         number = value if isinstance(value, (int, float)) and value is not True else math.nan
         if not number >= least:

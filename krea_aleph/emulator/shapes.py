@@ -52,7 +52,7 @@ def shaper(schema: Schema) -> Callable[[Any], Any]:
     return lambda value: inner(value) if allowed(value) else MISFIT
 
 
-def sample(schema: Schema) -> Any:  # noqa: ANN401 - any JSON value
+def sample(schema: Schema) -> Any:
     """Make up a small value that fits the schema."""
     if isinstance(schema, bool):
         return None
@@ -67,7 +67,7 @@ def sample(schema: Schema) -> Any:  # noqa: ANN401 - any JSON value
     return _sample_of_type(schema)
 
 
-def _sample_of_type(schema: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
+def _sample_of_type(schema: Mapping[str, Any]) -> Any:
     kinds = _kinds(schema)
     if not kinds or "null" in kinds:
         return {} if "properties" in schema else None
@@ -97,7 +97,7 @@ def _allowed(schema: Mapping[str, Any]) -> Callable[[Any], bool]:
     values = [schema["const"]] if "const" in schema else schema.get("enum")
     flag = "boolean" in kinds
 
-    def check(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+    def check(value: Any) -> bool:
         if types and (not isinstance(value, types) or (isinstance(value, bool) and not flag)):
             return False
         return values is None or value in values
@@ -117,7 +117,7 @@ def _object(schema: Mapping[str, Any]) -> Callable[[Any], Any]:
     members = {name: shaper(member) for name, member in schema["properties"].items()}
     required = {name: schema["properties"].get(name, {}) for name in schema.get("required", ())}
 
-    def shape(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    def shape(value: Any) -> Any:
         if not isinstance(value, dict):
             return value
         fitting = {name: member(value[name]) for name, member in members.items() if name in value}
@@ -129,7 +129,7 @@ def _object(schema: Mapping[str, Any]) -> Callable[[Any], Any]:
 
 
 def _array(item: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def shape(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    def shape(value: Any) -> Any:
         if not isinstance(value, list):
             return value
         return [part for part in map(item, value) if part is not MISFIT]
@@ -138,7 +138,7 @@ def _array(item: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _first_that_fits(options: list[Callable[[Any], Any]]) -> Callable[[Any], Any]:
-    def shape(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    def shape(value: Any) -> Any:
         return next((fit for option in options if (fit := option(value)) is not MISFIT), MISFIT)
 
     return shape

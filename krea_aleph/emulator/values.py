@@ -173,7 +173,7 @@ class RequestRecord:
     status: int | None = None
     fault: Fault | None = None
 
-    def json(self) -> Any:  # noqa: ANN401 - whatever the client sent
+    def json(self) -> Any:
         """Return the body as JSON."""
         return json.loads(self.body)
 

@@ -110,7 +110,7 @@ def _pieces(body: Slice, pace: int | None) -> Iterator[bytes]:
     return body.pieces(pace) if pace else body.pieces()
 
 
-def _send_cut(answer: Answer, body: Slice, length: int, transport: Any) -> None:  # noqa: ANN401
+def _send_cut(answer: Answer, body: Slice, length: int, transport: Any) -> None:
     """Promise a whole body and send only its beginning."""
     lines = [f"HTTP/1.1 {answer.status} {_phrase(answer.status)}"]
     lines += [f"{name}: {value}" for name, value in _headers(answer, len(body)).items()]

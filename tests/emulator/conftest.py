@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from krea_aleph.emulator import Emulator, VirtualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 ALEPH = "/generate/video/runway/aleph"
 

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 import trio
 
@@ -31,16 +33,12 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 async def _together(*functions: Callable[[], Awaitable[None]]) -> None:
     """Run asynchronous functions at the same time, in either library."""
-    import anyio
-
     async with anyio.create_task_group() as group:
         for function in functions:
             group.start_soon(function)
 
 
 async def _pause() -> None:
-    import anyio
-
     await anyio.lowlevel.checkpoint()
 
 

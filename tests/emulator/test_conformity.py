@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import schemathesis
@@ -14,6 +13,9 @@ from schemathesis.checks import CHECKS
 
 from krea_aleph.emulator import Emulator, VirtualClock
 from krea_aleph.emulator.local import KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CONTRACT = json.loads(files("krea_aleph_api").joinpath("contract.json").read_text("utf-8"))
 
@@ -59,7 +61,7 @@ def emulator() -> Iterator[Emulator]:
 @schema.parametrize()
 @settings(max_examples=40)
 def test_conforms(case: Any, emulator: Emulator) -> None:
-    """Every answer to valid, invalid and unauthorised requests is one that the contract declares."""
+    """Every answer, to valid, invalid and unauthorised requests, is one that is declared."""
     excused = EXCUSED.get((case.operation.method.upper(), case.operation.path), set())
     case.call_and_validate(
         base_url=emulator.base_url,
