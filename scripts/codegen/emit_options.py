@@ -65,13 +65,20 @@ def body_schema(strict: Hoisted, rules: Rules) -> Schema:
     model = strict.requests.get(rules.facade.model)
     properties = {} if model is None else model.get("properties", {})
     for name in (rules.facade.prompt, rules.facade.video):
-        if properties.get(name, {}).get("type") != "string":
+        if not _may_be_text(properties.get(name, {})):
             problem = (
                 f"{rules.facade.operation} has no text property {name!r}, which the facade gives"
                 " a parameter of its own; a human must say in rules.toml what it is called now"
             )
             raise StepError("emit", problem)
     return model or {}
+
+
+def _may_be_text(schema: Schema) -> bool:
+    """Tell whether a text fits, whatever else may."""
+    types = schema.get("type")
+    named = "string" in (types if isinstance(types, list) else [types])
+    return named or any(_may_be_text(part) for part in schema.get("anyOf", []))
 
 
 def option_names(wire_names: Iterable[str], reserved: Iterable[str]) -> dict[str, str]:

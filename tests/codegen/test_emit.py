@@ -173,6 +173,22 @@ def test_the_facades_pair_stops_for_a_human(
     assert caught.value.step == "emit"
 
 
+STILL_TEXT: list[object] = [
+    {"type": ["string", "null"]},
+    {"anyOf": [URI, {"type": "string", "pattern": "^data:"}]},
+    {"oneOf": [{"type": "object", "properties": {"id": {"type": "string"}}}, URI]},
+]
+
+
+@pytest.mark.parametrize("schema", STILL_TEXT)
+def test_a_video_that_may_be_more_than_a_text_goes_on(
+    schema: object, contract: dict[str, Any], rules: Rules
+) -> None:
+    """As long as a text is among what upstream takes, the facade has what it needs."""
+    body_of(contract)["properties"]["init_video"] = schema
+    assert emitted(contract, rules)["VIDEO"] == "init_video"
+
+
 def test_a_renamed_pair_is_one_line_in_the_rules(contract: dict[str, Any], rules: Rules) -> None:
     """When upstream renames the video, the rules say so and nothing else changes."""
     body = body_of(contract)
