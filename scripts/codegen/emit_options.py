@@ -146,7 +146,7 @@ class _Writer:
         kind = self.type_of(schema, wire)
         kind = f"Required[{kind}]" if required else kind
         words = describe(schema)
-        return f"    {option}: {kind}\n" + (f'    """{words}"""\n' if words else "")
+        return f"    {option}: {kind}\n" + (f"    {_docstring(words)}\n" if words else "")
 
     def type_of(self, schema: Schema, name: str) -> str:
         model = reference_name(schema)
@@ -204,14 +204,19 @@ class _Writer:
         for key, child in properties.items():
             kind = self.type_of(child, key)
             fields.append(f"{key!r}: {f'Required[{kind}]' if key in required else kind}")
-        return (
-            f'{name} = TypedDict("{name}", {{{", ".join(fields)}}}, total=False)\n"""{words}"""\n'
-        )
+        call = f'{name} = TypedDict("{name}", {{{", ".join(fields)}}}, total=False)'
+        return f"{call}\n{_docstring(words)}\n"
 
 
 def _class(name: str, words: str, fields: list[str]) -> str:
     body = "\n".join(fields)
-    return f'class {name}(TypedDict, total=False):\n    """{words}"""\n\n{body}'
+    return f"class {name}(TypedDict, total=False):\n    {_docstring(words)}\n\n{body}"
+
+
+def _docstring(words: str) -> str:
+    """Quote words so that nothing in them can end the quotes, wherever they came from."""
+    plain = words.replace("\\", "/").replace('"', "'")
+    return f'"""{plain}"""'
 
 
 def _alias(name: str, words: list[str]) -> str:
