@@ -10,6 +10,7 @@ threads, tasks of several event loops, an emulator) sees the same, consistent ti
   staying away from the clock for `GRACE` real seconds; a loop by going round `ROUNDS` times
   without touching the clock.
 * A sleeper that has been woken counts as awake from the moment of the jump, before it really runs.
+* While nobody sleeps, time moves for scheduled calls only after `GRACE` real seconds of quiet.
 """
 
 from __future__ import annotations
@@ -100,6 +101,7 @@ class VirtualClock:
         self._order = itertools.count()
         self._hosts: dict[Hashable, _Host] = {}
         self._timer: threading.Timer | None = None
+        self._used = 0.0  # when somebody was last busy, in real seconds
 
     def monotonic(self) -> float:
         """Return the virtual seconds since the clock was made."""
@@ -145,8 +147,7 @@ class VirtualClock:
         try:
             yield
         finally:
-            with self._lock:
-                self._busy -= 1
+            self._leave()
             self._touch(self._host())
 
     @contextmanager
@@ -157,8 +158,7 @@ class VirtualClock:
         try:
             yield
         finally:
-            with self._lock:
-                self._busy -= 1
+            self._leave()
             self._jump()
 
     def call_at(self, when: float, function: Callable[[], object]) -> ScheduledCall:
@@ -169,6 +169,11 @@ class VirtualClock:
         entry = self._add(when - self.time(), function, None)
         self._check_again_later()
         return ScheduledCall(entry)
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._busy -= 1
+            self._used = time.monotonic()
 
     def _add(self, seconds: float, wake: Callable[[], object], host: _Host | None) -> _Entry:
         with self._lock:
@@ -262,7 +267,7 @@ class VirtualClock:
             self._drop_cancelled()
             if self._busy or not self._entries or math.isinf(self._entries[0].when):
                 return []
-            if self._anybody_awake():
+            if self._anybody_awake() or self._recently_used_without_sleepers():
                 self._check_again_later()
                 return []
             self._elapsed = max(self._elapsed, self._entries[0].when)
@@ -289,6 +294,12 @@ class VirtualClock:
         self._hosts = {key: host for key, host in self._hosts.items() if host.alive()}
         now = time.monotonic()
         return any(host.awake_until > now for host in self._hosts.values())
+
+    def _recently_used_without_sleepers(self) -> bool:
+        """Say whether somebody unknown may still be at work: nobody sleeps, but things happen."""
+        if any(entry.host is not None and not entry.cancelled for entry in self._entries):
+            return False
+        return time.monotonic() < self._used + GRACE
 
     def _check_again_later(self) -> None:
         """Look again after the grace period, in case a host stays away for good."""

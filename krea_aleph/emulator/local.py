@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from krea_aleph.clocks import RealClock
 from krea_aleph.emulator.clock import VirtualClock
-from krea_aleph.errors import ConfigError, MissingExtraError
+from krea_aleph.errors import ConfigError, InvalidRequestError, MissingExtraError
 
 try:
     from krea_aleph.emulator.app import App
@@ -16,11 +16,11 @@ try:
     from krea_aleph.emulator.faults import Faults
     from krea_aleph.emulator.jobs import STAGES
     from krea_aleph.emulator.quirks import Switches
-    from krea_aleph.emulator.server import ThreadedServer
+    from krea_aleph.emulator.server import ThreadedServer, listen
     from krea_aleph.emulator.service import Service
     from krea_aleph.emulator.settings import MAX_UPLOAD, OUTPUT_BYTES, Settings
     from krea_aleph.emulator.timers import Timers
-    from krea_aleph.emulator.values import Outcome
+    from krea_aleph.emulator.values import ANY, DOWNLOAD, WEBHOOK, Outcome
     from krea_aleph.emulator.webhooks import Webhooks
 except ModuleNotFoundError as error:
     if (error.name or "").startswith("krea_aleph"):
@@ -129,19 +129,21 @@ class Emulator:
             public_url=public_url,
         )
         self.clock: Clock = RealClock() if clock is None else clock
-        self._folder = tempfile.TemporaryDirectory(prefix="krea-emulator-")
         self._switches = Switches.of(dialect, quirks or {})
         self._faults = Faults()
+        spoken = Contract.load(contract)
+        listener = listen(host, port)
+        self._folder = tempfile.TemporaryDirectory(prefix="krea-emulator-")
         self._service = Service(
             self._settings, self._switches, lambda: self.clock, Path(self._folder.name)
         )
         self._key = key
         self._service.add_account(key)
-        self._app = App(Contract.load(contract), self._service, self._faults)
+        self._app = App(spoken, self._service, self._faults)
         self._timers = Timers(lambda: self.clock)
         self._webhooks = Webhooks(self._service, self._timers, self._faults, self._app.present)
         self._service.on_change = self._webhooks.changed
-        self._server = ThreadedServer(self._app, host, port, self._webhooks.close)
+        self._server = ThreadedServer(self._app, listener, self._webhooks.close)
         shown = "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host  # noqa: S104 - a comparison
         self.base_url = f"http://{f'[{shown}]' if ':' in shown else shown}:{self._server.port}"
         self._app.base_url = (public_url or self.base_url).rstrip("/")
@@ -224,7 +226,15 @@ class Emulator:
     # What happens next
 
     def fault(self, fault: Fault) -> None:
-        """Let something go wrong; calls are counted from now on, and several faults add up."""
+        """Let something go wrong; calls are counted from now on, and several faults add up.
+
+        Raises:
+            InvalidRequestError: If there is no such operation.
+        """
+        known = {ANY, DOWNLOAD, WEBHOOK, *(op.id for op in self._app.contract.operations)}
+        if fault.operation not in known:
+            problem = f"is {fault.operation!r}; use one of {', '.join(sorted(known))}"
+            raise InvalidRequestError("operation", problem)
         self._faults.add(fault)
 
     def outcome(

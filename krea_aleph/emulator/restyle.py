@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 SECONDS: Final = 5.0
 """How much of the input is used, as with Aleph."""
 
+EXTRA: Final = ("av", "PIL")
+"""The modules that rendering needs: those of the extra ``[preview]``."""
+
 WORDS: Final = {
     "snow": ("snow", "winter", "ice", "frost", "blizzard"),
     "night": ("night", "dark", "moon", "midnight", "noir"),
@@ -47,7 +50,7 @@ class Style:
 
 def available() -> bool:
     """Say whether videos can be decoded and encoded here."""
-    return all(importlib.util.find_spec(name) is not None for name in ("av", "PIL"))
+    return all(importlib.util.find_spec(name) is not None for name in EXTRA)
 
 
 def restyle(source: Path, target: Path, style: Style) -> None:

@@ -72,16 +72,11 @@ class ThreadedServer:
     """An ASGI application on a socket, served by a background thread."""
 
     def __init__(
-        self, app: ASGIApp, host: str, port: int, on_stop: Callable[[], Awaitable[None]]
+        self, app: ASGIApp, listener: socket.socket, on_stop: Callable[[], Awaitable[None]]
     ) -> None:
-        """Take the port now, so that it is known and a taken one is noticed.
-
-        Raises:
-            ConfigError: If the address cannot be had.
-        """
         self._app = app
         self._on_stop = on_stop
-        self._socket = _listen(host, port)
+        self._socket = listener
         self.port: int = self._socket.getsockname()[1]
         self.loop: asyncio.AbstractEventLoop | None = None
         self._server: _Server | None = None
@@ -95,11 +90,10 @@ class ThreadedServer:
 
     def stop(self) -> None:
         """Stop serving, cut open connections, and wait for the thread."""
-        if self.loop is None or self._server is None:
-            self._socket.close()
-            return
-        self.loop.call_soon_threadsafe(self._server.stop)
-        self._thread.join(PATIENCE)
+        if self._thread.is_alive() and self.loop is not None and self._server is not None:
+            self.loop.call_soon_threadsafe(self._server.stop)
+            self._thread.join(PATIENCE)
+        self._socket.close()
 
     def join(self) -> None:
         """Wait until the server has been stopped."""
@@ -131,7 +125,12 @@ _CONFIG: Final[dict[str, Any]] = {
 }
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Take an address, so that its port is known before anything is served.
+
+    Raises:
+        ConfigError: If the address cannot be had.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio switches Nagle's delay off only where the protocol is spelled out: 40 ms an answer.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

@@ -128,10 +128,16 @@ def _fetched(url: str) -> Blob | None:
         return _inline(url)
     if urlsplit(url).scheme not in {"http", "https"} or not _is_loopback(urlsplit(url).hostname):
         return None
+    try:
+        return _download(url)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise restyle.NotAVideoError(f"the input cannot be fetched: {error}") from error
+
+
+def _download(url: str) -> Blob:
+    content = b""
     with httpx.Client(trust_env=False, timeout=10) as client, client.stream("GET", url) as answer:
-        if answer.status_code != httpx.codes.OK:
-            raise restyle.NotAVideoError(f"the input's host answered {answer.status_code}")
-        content = b""
+        answer.raise_for_status()
         for piece in answer.iter_bytes():
             content += piece
             if len(content) > MAX_FETCH:

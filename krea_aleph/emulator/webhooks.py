@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,6 +42,7 @@ class Webhooks:
         self._faults = faults
         self._present = present
         self._owed: set[str] = set()
+        self._looks: dict[str, float] = {}  # the next look planned, by account
         self._client: httpx.AsyncClient | None = None
         self.deliveries: list[DeliveryRecord] = []
 
@@ -65,6 +67,7 @@ class Webhooks:
     def clear(self) -> None:
         """Owe nothing to anybody."""
         self._owed.clear()
+        self._looks.clear()
         self.deliveries.clear()
 
     def _tells_start(self, change: Change) -> bool:
@@ -74,13 +77,18 @@ class Webhooks:
     def _watch(self, account: Account) -> None:
         """See to it that somebody looks when the next job ends."""
         end = account.jobs.next_end()
-        if end is not None and self._owed:
-            moment = end - self._service.settings.skew + _SOON
-            self._timers.at(moment, partial(self._look, account))
+        if end is None or not self._owed or end >= self._looks.get(account.id, math.inf):
+            return
+        self._looks[account.id] = end
+        moment = end - self._service.settings.skew + _SOON
+        self._timers.at(moment, partial(self._look, account, end))
 
-    async def _look(self, account: Account) -> None:
+    async def _look(self, account: Account, end: float) -> None:
+        if self._looks.get(account.id) == end:
+            del self._looks[account.id]
         await self._service.advance(account)
-        self._watch(account)
+        with self._service.lock:
+            self._watch(account)
 
     def _dispatch(self, job: SimulatedJob, at: float) -> None:
         fault = self._faults.next_for(WEBHOOK) or Fault(operation=WEBHOOK)

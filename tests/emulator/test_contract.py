@@ -1,0 +1,254 @@
+"""Another contract makes another server."""
+
+from __future__ import annotations
+
+import copy
+import json
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from krea_aleph.emulator import Emulator
+from krea_aleph.emulator.shapes import MISFIT, sample, shaper
+from krea_aleph.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ALEPH = "/generate/video/runway/aleph"
+
+
+@pytest.fixture
+def document() -> Any:
+    """The packaged contract, to be changed."""
+    return json.loads(files("krea_aleph_api").joinpath("contract.json").read_text("utf-8"))
+
+
+def _body(document: Any) -> Any:
+    content = document["paths"][ALEPH]["post"]["requestBody"]["content"]
+    return content["application/json"]["schema"]
+
+
+def _success(document: Any, path: str, method: str) -> Any:
+    content = document["paths"][path][method]["responses"]["200"]["content"]
+    return content["application/json"]["schema"]
+
+
+def test_new_and_renamed_request_fields(document: Any, open_shop: Any) -> None:
+    """A field that is renamed upstream is asked for under its new name, and the old one refused."""
+    body = _body(document)
+    body["properties"]["start_video"] = body["properties"].pop("init_video")
+    body["properties"]["strength"] = {"type": "number", "maximum": 1}
+    body["required"] = ["prompt", "start_video", "strength"]
+    krea = open_shop(contract=document)
+    image = krea.upload(b"x", "a.png", "image/png").json()["image_url"]
+    new = {"prompt": "snow", "start_video": image, "strength": 0.5}
+    accepted = krea.http.post(ALEPH, json=new)
+    assert accepted.status_code == 200
+    assert "strength" in krea.http.post(ALEPH, json=new | {"strength": 2}).json()["message"]
+    assert "init_video" in krea.http.post(ALEPH, json=new | {"init_video": "a:b"}).json()["message"]
+    krea.sleep(5)
+    job = krea.job(accepted.json()["job_id"])
+    assert "not a video" in job["error"]["message"], "the renamed field is understood"
+
+
+def test_new_required_response_field(document: Any, open_shop: Any) -> None:
+    """A field that answers must have tomorrow is there, made up, and valid."""
+    schema = _success(document, "/jobs/{id}", "get")
+    schema["properties"]["cost"] = {"type": "object", "properties": {"cu": {"type": "integer"}}}
+    schema["properties"]["cost"]["required"] = ["cu"]
+    schema["required"].append("cost")
+    krea = open_shop(contract=document, dialect="declared")
+    job = krea.finished()
+    assert job["cost"] == {"cu": 0}
+    Draft202012Validator(schema).validate(job)
+
+
+def test_renamed_error_key(document: Any, open_shop: Any) -> None:
+    """Errors are told under the key that the contract declares."""
+    declared = document["paths"]["/jobs/{id}"]["get"]["responses"]["404"]["content"]
+    schema = declared["application/json"]["schema"]
+    schema["properties"] = {"message": {"type": "string"}}
+    schema["required"] = ["message"]
+    krea = open_shop(contract=document, dialect="declared")
+    assert krea.http.get("/jobs/x").json() == {"message": "Job not found"}
+
+
+def test_status_without_backlogged(document: Any, open_shop: Any) -> None:
+    """A contract that is older than a status is kept to."""
+    schema = _success(document, ALEPH, "post")
+    schema["properties"]["status"]["enum"] = ["queued", "processing", "completed", "failed"]
+    krea = open_shop(contract=document, dialect="declared", concurrency=1)
+    krea.submit()
+    assert krea.submit()["status"] == "queued"
+
+
+def test_extra_declared_status(document: Any, open_shop: Any) -> None:
+    """A status that the contract comes to declare is used from then on."""
+    responses = document["paths"]["/jobs/{id}"]["delete"]["responses"]
+    responses["409"] = copy.deepcopy(responses["404"])
+    krea = open_shop(contract=document, dialect="declared", cancel_refusal=409)
+    job = krea.finished()
+    assert krea.http.delete(f"/jobs/{job['job_id']}").status_code == 409
+
+
+def test_without_aleph(document: Any, open_shop: Any) -> None:
+    """Without the operation, its path is unknown: a page before the sunset, 410 after it."""
+    del document["paths"][ALEPH]
+    gone = open_shop(contract=document).post()
+    assert (gone.status_code, gone.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    krea = open_shop(contract=document, sunset="2026-10-09", replacement="aleph-2")
+    gone = krea.post()
+    assert gone.status_code == 410
+    assert gone.json()["error"] == "model_unavailable"
+    assert gone.json()["sunset_date"] == "2026-10-09"
+    assert gone.json()["replacement"] == "aleph-2"
+
+
+def test_deprecation(document: Any, open_shop: Any) -> None:
+    """Before the sunset successful submits carry the headers of a deprecation, refusals do not."""
+    krea = open_shop(sunset="2030-01-01T00:00:00+00:00")
+    headers = krea.post().headers
+    assert headers["deprecation"] == "true"
+    assert headers["sunset"] == "Tue, 01 Jan 2030 00:00:00 GMT"
+    assert 'rel="deprecation"' in headers["link"]
+    assert "deprecation" not in krea.http.post(ALEPH, json={}).headers
+    document["paths"][ALEPH]["post"]["deprecated"] = True
+    assert open_shop(contract=document).post().headers["deprecation"] == "true"
+
+
+def test_unknown_operations(document: Any, open_shop: Any) -> None:
+    """Other models submit jobs as well; anything else answers what its schema allows."""
+    paths = document["paths"]
+    paths["/generate/video/runway/gen-5"] = copy.deepcopy(paths[ALEPH])
+    usage = {"type": "object", "required": ["left"], "properties": {"left": {"type": "number"}}}
+    answer = {"description": "", "content": {"application/json": {"schema": usage}}}
+    paths["/usage"] = {"get": {"security": [], "responses": {"200": answer}}}
+    krea = open_shop(contract=document)
+    body = {"prompt": "snow", "init_video": "https://example.com/a.mp4"}
+    assert krea.http.post("/generate/video/runway/gen-5", json=body).json()["job_id"]
+    assert krea.emulator.requests[-1].operation == "create_gen_5_job"
+    assert krea.http.get("/usage", headers={"Authorization": ""}).json() == {"left": 0}
+
+
+def test_references(document: Any, open_shop: Any) -> None:
+    """Schemas may be shared by reference, even ones that contain themselves."""
+    document["components"]["schemas"] = {
+        "Body": _body(document),
+        "Tree": {"type": "object", "properties": {"child": {"$ref": "#/components/schemas/Tree"}}},
+    }
+    content = document["paths"][ALEPH]["post"]["requestBody"]["content"]["application/json"]
+    content["schema"] = {"$ref": "#/components/schemas/Body"}
+    content["schema"] = {"allOf": [content["schema"], {"$ref": "#/components/schemas/Tree"}]}
+    krea = open_shop(contract=document)
+    assert krea.post().status_code == 200
+    assert krea.post(seed=-1).status_code == 400
+
+
+def test_contract_from_a_file(document: Any, tmp_path: Path) -> None:
+    """A contract can be the path of a file."""
+    path = tmp_path / "contract.json"
+    path.write_text(json.dumps(document))
+    for given in (path, str(path)):
+        with Emulator(contract=given, render=False) as emulator:
+            assert emulator.base_url
+
+
+@pytest.mark.parametrize("text", [None, "no json", "[]", "{}", '{"paths": {"/a": {"get": {}}}}'])
+def test_unreadable_contract(tmp_path: Path, text: str | None) -> None:
+    """What is no contract is refused when the emulator is made."""
+    path = tmp_path / "contract.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match="contract"):
+        Emulator(contract=path)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"prompt": "x" * 1001},
+        {"prompt": None},
+        {"seed": -1},
+        {"seed": True},
+        {"seed": 4294967296},
+        {"ratio": "16:9"},
+        {"init_video": "not a url"},
+        {"references": [{"type": "image", "uri": "a:b"}] * 2},
+        {"references": [{"type": "video", "uri": "a:b"}]},
+        {"references": [{"type": "image"}]},
+        {"start_video": "https://example.com/a.mp4"},
+    ],
+)
+def test_request_checks(krea: Any, body: dict[str, Any]) -> None:
+    """What the contract forbids in a body is refused by the name of the field."""
+    whole = {"prompt": "snow", "init_video": "https://example.com/a.mp4"} | body if body else {}
+    answer = krea.http.post(ALEPH, json=whole)
+    assert answer.status_code == 400
+    assert next(iter(body), "prompt") in answer.json()["message"]
+    assert krea.emulator.accepted == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", "application/json"),
+        (b"{", "application/json"),
+        (b'{"prompt": NaN}', "application/json"),
+        (b"[" * 100_000, "application/json"),
+        (b'{"prompt": "a", "init_video": "a:b"}', "text/plain"),
+        (b"\xff\xfe", "application/json"),
+    ],
+)
+def test_body_that_is_no_json(krea: Any, content: bytes, kind: str) -> None:
+    """A body that cannot be read is refused, never an error of the emulator."""
+    answer = krea.http.post(ALEPH, content=content, headers={"Content-Type": kind})
+    assert answer.status_code == 400
+
+
+def test_method_not_allowed(krea: Any) -> None:
+    """Another method gives 405 and the ones that there are."""
+    answer = krea.http.put("/jobs/x")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "DELETE, GET")
+
+
+def test_shapes() -> None:
+    """Values are narrowed to what a schema allows; what is missing is made up."""
+    shape = shaper(
+        {
+            "type": "object",
+            "required": ["a", "b"],
+            "properties": {
+                "a": {"type": "integer", "minimum": 3},
+                "b": {"anyOf": [{"type": "null"}, {"type": "string"}]},
+                "c": {"type": "array", "items": {"type": "boolean"}},
+            },
+        }
+    )
+    assert shape({"a": "x", "c": [True, 1], "d": 0}) == {"a": 3, "b": None, "c": [True]}
+    assert shape({"a": 1, "b": "x"}) == {"a": 1, "b": "x"}
+    assert shape("no object") is MISFIT
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "minLength": 3},
+        {"type": "string", "format": "date-time"},
+        {"type": ["string", "null"]},
+        {"type": "array", "items": {"type": "integer", "minimum": 2}, "minItems": 2},
+        {"type": "boolean"},
+        {"enum": ["a", "b"]},
+        {"const": 7},
+        {"oneOf": [{"type": "integer"}, {"type": "string"}]},
+        {"type": "object", "required": ["a"], "properties": {"a": {"type": "number"}}},
+        {},
+        True,
+    ],
+)
+def test_samples(schema: Any) -> None:
+    """A value that is made up fits its schema."""
+    Draft202012Validator(schema).validate(sample(schema))
