@@ -93,7 +93,7 @@ class Keyring:
         self._source = source
         self._lock = threading.Lock()
         self._generation = 0
-        self._key = _checked_key(source) if isinstance(source, str) else None
+        self._key = None if callable(source) else _checked_key(source)
 
     def __repr__(self) -> str:
         return "Keyring(...)"

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from krea_aleph._wire import Page
     from krea_aleph.models import JobRef
 
-_PAGE: Final = 100
+# Whoever wants the newest job needs few; whoever asks for a second page wants many.
+_FIRST_PAGE: Final = 100
+_LATER_PAGES: Final = 1000
 
 
 def get(config: Config, ref: JobRef) -> Steps[Job]:
@@ -53,19 +55,20 @@ def list_jobs(
     """Show the account's jobs, newest first."""
     if isinstance(types, str):
         raise InvalidRequestError("types", f"{types!r} is one text", hint="Give a list of texts.")
-    cursor = None if created_before is None else _cursor("created_before", created_before)
+    first = None if created_before is None else _cursor("created_before", created_before)
     if created_after is not None:
         _cursor("created_after", created_after)
 
     def page(cursor: str | None) -> Steps[Page]:
-        request = _wire.list_jobs_request(cursor=cursor, limit=_PAGE, status=status, types=types)
+        limit = _FIRST_PAGE if cursor == first else _LATER_PAGES
+        request = _wire.list_jobs_request(cursor=cursor, limit=limit, status=status, types=types)
         response = yield from exchange(config, request)
         return _wire.read_job_page(response, config.account, (yield from today()))
 
     def wanted(job: Job) -> bool:
         return created_after is None or job.created_at is None or job.created_at > created_after
 
-    yield from emit_pages(page, cursor=cursor, wanted=wanted)
+    yield from emit_pages(page, cursor=first, wanted=wanted)
 
 
 def _cursor(name: str, moment: object) -> str:

@@ -55,6 +55,8 @@ class Target(NamedTuple):
             raise InvalidRequestError("exists", f"{exists!r} is none of 'error', 'replace', 'keep'")
         try:
             text = os.fspath(output)
+            if "\0" in text:
+                raise ValueError("it contains a null character")
             path = Path(text)
             is_folder = path.is_dir() or str(text).endswith((os.sep, "/"))
         except (TypeError, ValueError, OSError) as error:
