@@ -17,6 +17,7 @@ The contract flows through named steps, one module each, and every step that fai
     generator   run the pinned generator, isolated
     emit_*      the data modules that the facade follows the contract by
     formatter   run the pinned ruff, isolated
+    notes       what a human should look at
     audit       allow only what generated code needs
     typecheck   mypy --strict
     swap        stage on the same file system, then two renames

@@ -56,8 +56,8 @@ def _regenerate(project: Project, scratch: Path) -> int:
         print(line.replace("missing:", "new:").replace("stray:", "removed:"))
     print(f"{len(changed)} of {files} files changed; contract {built.lock.sha256[:12]}", end="")
     print(f" of {built.lock.date}; {seconds:.1f} s")
-    if built.unnamed:
-        print(f"named after their place, not by rules.toml: {', '.join(built.unnamed)}")
+    for note in built.notes:
+        print(f"note: {note}")
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from codegen.audit import audit_tree
 from codegen.document import read_document
@@ -16,13 +16,13 @@ from codegen.generator import generate
 from codegen.guard import guard_references
 from codegen.lock import Lock, read_lock
 from codegen.normalise import Normalised, normalise
+from codegen.notes import notes
 from codegen.provenance import provenance
 from codegen.rules import Rules, load_rules
 from codegen.tools import pinned
 from codegen.validate import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -73,12 +73,12 @@ class Built:
     Attributes:
         package: Its folder, in the scratch space.
         lock: The lock that belongs to it.
-        unnamed: Models whose names were derived, for a human to look at.
+        notes: What a human should look at, in sentences.
     """
 
     package: Path
     lock: Lock
-    unnamed: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def build(project: Project, scratch: Path) -> Built:
@@ -106,13 +106,7 @@ def build(project: Project, scratch: Path) -> Built:
         _add_data(package, project, lock, contract)
     with step("audit"):
         audit_tree(package)
-    return Built(package, lock, unnamed_models(normalised.document, rules))
-
-
-def unnamed_models(document: Mapping[str, Any], rules: Rules) -> tuple[str, ...]:
-    """List the models whose names were derived from their place, not chosen in `rules.toml`."""
-    chosen = {*rules.models, rules.responses.errors}
-    return tuple(sorted(document["components"]["schemas"].keys() - chosen))
+    return Built(package, lock, notes(normalised, rules))
 
 
 def _emit(package: Path, normalised: Normalised, rules: Rules, lock: Lock) -> None:

@@ -17,6 +17,7 @@ from codegen.emit_operations import emit_operations
 from codegen.emit_options import emit_options
 from codegen.errors import StepError
 from codegen.normalise import normalise
+from codegen.notes import notes
 from codegen.respell import respell
 from codegen.unify import upper_bound
 
@@ -245,6 +246,23 @@ def test_a_new_object_gets_a_name_after_its_place(contract: dict[str, Any], rule
     body_of(contract)["properties"]["camera"] = copy.deepcopy(usage)
     models = normalise(contract, rules).document["components"]["schemas"]
     assert {"JobUsage", "AlephCamera"} <= models.keys()
+
+
+def test_what_a_human_should_look_at_is_noted(contract: dict[str, Any], rules: Rules) -> None:
+    """Derived names and rules that match nothing are told, and a clean contract is quiet."""
+    assert notes(normalise(contract, rules), rules) == ()
+    del body_of(contract)["properties"]["references"]
+    body_of(contract)["properties"]["style"] = {"enum": ["a", "b"]}
+    assert notes(normalise(contract, rules), rules) == (
+        "AlephStyle is named after its place: name it in rules.toml if it deserves better",
+        (
+            "the site create_aleph_job.body.references[] of AlephReference in rules.toml"
+            " matches nothing"
+        ),
+        "AlephRequest.references in rules.toml matches nothing",
+        "AlephReference.type in rules.toml matches nothing",
+        "AlephReference.uri in rules.toml matches nothing",
+    )
 
 
 CLASHES: dict[str, Callable[[dict[str, Any]], object]] = {
