@@ -54,13 +54,12 @@ class Target(NamedTuple):
         if exists not in {"error", "replace", "keep"}:
             raise InvalidRequestError("exists", f"{exists!r} is none of 'error', 'replace', 'keep'")
         try:
-            text = os.fspath(output)
-            if "\0" in text:
-                raise ValueError("it contains a null character")
-            path = Path(text)
-            is_folder = path.is_dir() or str(text).endswith((os.sep, "/"))
-        except (TypeError, ValueError, OSError) as error:
-            raise InvalidRequestError("output", f"{output!r} is no path: {error}") from error
+            path = Path(text := os.fspath(output))
+        except TypeError as error:
+            raise InvalidRequestError("output", f"{output!r} is no path") from error
+        if "\0" in str(path):
+            raise InvalidRequestError("output", f"{text!r} is no path: it has a null character")
+        is_folder = path.is_dir() or str(text).endswith((os.sep, "/"))
         target = cls(path, None, exists) if is_folder else cls(path.parent, path.name, exists)
         target.check()
         return target

@@ -369,7 +369,11 @@ def as_fault(error: BaseException) -> BaseException:
 
 
 def _describe(error: Exception) -> str:
-    words = " ".join(str(error).split()) or "no details"
+    """Return a fault's name and words; on trio the words are with its cause."""
+    found: BaseException | None = error
+    while found is not None and not str(found):
+        found = found.__cause__ or found.__context__
+    words = " ".join(str(found or "no details").split())
     return f"{type(error).__name__}: {words[:300]}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import ClientDisconnect, Request
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 RECORDED: Final = 64 * 1024
 """How many bytes of a request's body are kept in its record."""
+KEPT: Final = 200_000
+"""How many records are kept, so that an emulator can run for weeks."""
 
 _log = logging.getLogger("krea_aleph.emulator")
 
@@ -41,7 +44,7 @@ class App:
         self.contract = contract
         self.service = service
         self.faults = faults
-        self.records: list[RequestRecord] = []
+        self.records: deque[RequestRecord] = deque(maxlen=KEPT)
         self.base_url = ""
         self._presenter = Presenter(service.switches, service.note)
         self._handlers: dict[str, Callable[[Call], Awaitable[Any]]] = {
@@ -206,6 +209,7 @@ class App:
             query=request.url.query,
             operation=operation.id if operation is not None else name,
             headers=dict(request.headers),
+            client="" if request.client is None else f"{request.client.host}:{request.client.port}",
             at=self.service.now(),
         )
         self.records.append(record)

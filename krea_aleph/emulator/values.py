@@ -157,6 +157,7 @@ class RequestRecord:
         query: The query string as sent.
         operation: The operation id, "download", or "" for a path that the contract does not know.
         headers: The headers, names in lower case.
+        client: The caller's address and port: the same port is the same connection.
         at: When it came, in Unix seconds of the emulator's clock.
         body: What was read of its body, at most 64 KiB.
         status: The status of the answer; None until there is one, and for ever if it was dropped.
@@ -168,6 +169,7 @@ class RequestRecord:
     query: str
     operation: str
     headers: dict[str, str]
+    client: str
     at: float
     body: bytes = b""
     status: int | None = None

@@ -61,12 +61,15 @@ class Scene:
         self.aleph = open_client(retry=ONCE)
 
     def submit(self, prompt: str = "night") -> Any:
+        """Start a job."""
         return self.aleph.submit(self.clip, prompt)
 
     def transform(self, prompt: str = "night") -> Any:
+        """Go the whole way."""
         return self.aleph.transform(self.clip, prompt, self.folder / "out.mp4")
 
     def fault(self, operation: str, **what: Any) -> None:
+        """Let every such call go wrong from now on."""
         self.emulator.fault(Fault(operation=operation, **{"times": None, **what}))
 
 

@@ -97,9 +97,7 @@ def test_429_is_not_waited_out_for_ever(open_client: Any, emulator: Emulator) ->
     assert caught.value.resubmit == "safe"
 
 
-def test_a_connection_that_was_never_made_is_tried_again(
-    open_client: Any, emulator: Emulator
-) -> None:
+def test_a_connection_that_was_never_made_is_tried_again(open_client: Any) -> None:
     """Nobody listened, so nothing started: it is no uncertain submit."""
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))

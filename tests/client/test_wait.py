@@ -120,7 +120,7 @@ def test_statuses_are_open(aleph: Any, emulator: Emulator, status: str) -> None:
 
 
 def test_watching(aleph: Any, emulator: Emulator) -> None:
-    """watch yields each change, the end of the job last, and a failed job is no error there."""
+    """Watching yields each change, the end of the job last, and a failed job is no error there."""
     emulator.outcome(status="failed", error={"code": "nsfw", "message": "blocked"})
     updates = list(aleph.watch(aleph.submit(URL, "night")))
     assert updates[-1].job.status == "failed"
