@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from krea_aleph.emulator import QUIRKS, Emulator
 from krea_aleph.emulator.local import KEY
+from krea_aleph.emulator.outcomes import MARKERS
 from krea_aleph.errors import KreaError
 
 if TYPE_CHECKING:
@@ -85,7 +86,11 @@ def _until_interrupted() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m krea_aleph.emulator", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m krea_aleph.emulator",
+        description=__doc__,
+        epilog=f"Words in a prompt that decide how its job ends: {', '.join(MARKERS)}.",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8765, help="port; 0 takes a free one")
     parser.add_argument("--key", default=KEY, help="the API key to accept")

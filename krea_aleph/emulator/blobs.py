@@ -25,17 +25,21 @@ class Blob(Protocol):
     @property
     def size(self) -> int:
         """The number of bytes."""
+        ...
 
     @property
     def etag(self) -> str:
         """A strong entity tag, with its quotes."""
+        ...
 
     @property
     def media_type(self) -> str:
         """The Content-Type."""
+        ...
 
     def read(self, start: int, stop: int) -> bytes:
         """Return the bytes from start up to stop."""
+        ...
 
 
 @frozen

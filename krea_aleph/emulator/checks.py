@@ -117,7 +117,10 @@ def check(schema: Mapping[str, Any], value: Any, name: str) -> None:
     Raises:
         Problem: 400 that names the field and what is wrong with it.
     """
-    error = best_match(_validator(json.dumps(schema)).iter_errors(value))
+    validator = _validator(json.dumps(schema))
+    if validator.is_valid(value):  # the usual case needs no search for the best error
+        return
+    error = best_match(validator.iter_errors(value))
     if error is not None:
         where = ".".join(str(step) for step in error.absolute_path) or name
         _refuse(f"{where}: {error.message[:300]}")
@@ -176,4 +179,5 @@ def _is_moment(value: object) -> bool:
     """Say whether a string is a timestamp by the letter of RFC 3339, of a day that exists."""
     if not isinstance(value, str):
         return True
-    return _MOMENT.fullmatch(value) is not None and moments.parse(value) is not None
+    moments.parse(value)  # raises if there is no such moment
+    return _MOMENT.fullmatch(value) is not None

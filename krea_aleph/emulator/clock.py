@@ -30,7 +30,7 @@ import sniffio
 from attrs import define, field
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable, Iterator
+    from collections.abc import Awaitable, Callable, Generator, Hashable
 
 START: Final = 1_800_000_000.0
 """Where virtual time begins unless told otherwise: 2027-01-15 08:00:00 UTC, in Unix seconds."""
@@ -140,7 +140,7 @@ class VirtualClock:
             entry.cancelled = True
 
     @contextmanager
-    def busy(self) -> Iterator[None]:
+    def busy(self) -> Generator[None]:
         """Hold time while something is in flight; afterwards the caller is expected to go on."""
         with self._lock:
             self._busy += 1
@@ -151,7 +151,7 @@ class VirtualClock:
             self._touch(self._host())
 
     @contextmanager
-    def hold(self) -> Iterator[None]:
+    def hold(self) -> Generator[None]:
         """Hold time like `busy` for a server, of which nothing more is expected afterwards."""
         with self._lock:
             self._busy += 1

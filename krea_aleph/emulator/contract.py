@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from krea_aleph.errors import ConfigError
 
@@ -57,10 +57,12 @@ class Operation:
     responses: Mapping[str, Mapping[str, Any] | None]
     secured: bool
     deprecated: bool
-    pattern: re.Pattern[str] = field(init=False)
+    pattern: re.Pattern[str] = field(
+        init=False, default=Factory(lambda self: self.compiled(), takes_self=True)
+    )
 
-    @pattern.default
-    def _compile(self) -> re.Pattern[str]:
+    def compiled(self) -> re.Pattern[str]:
+        """Return the expression that matches its paths."""
         pieces = re.split(r"\{([^}]+)\}", self.path)
         text = "".join(
             f"(?P<p{index // 2}>[^/]+)" if index % 2 else re.escape(piece)

@@ -82,12 +82,10 @@ class SimulatedJob:
 
     def _stage(self, share: float) -> str:
         """Return the status of a running job when this share of its time has passed."""
-        whole, passed = sum(self.stages.values()), 0.0
-        for name, part in self.stages.items():
-            passed += part / whole
-            if share < passed:
-                return name
-        return name
+        whole = sum(self.stages.values())
+        ends = itertools.accumulate(part / whole for part in self.stages.values())
+        passed = (name for name, end in zip(self.stages, ends, strict=True) if share < end)
+        return next(passed, [*self.stages][-1])
 
 
 @frozen

@@ -11,6 +11,8 @@ from krea_aleph.emulator.clock import VirtualClock
 from krea_aleph.errors import ConfigError, InvalidRequestError, MissingExtraError
 
 try:
+    import python_multipart as _  # Starlette reads forms with it, and asks for it too late
+
     from krea_aleph.emulator.app import App
     from krea_aleph.emulator.contract import Contract
     from krea_aleph.emulator.faults import Faults
@@ -196,7 +198,7 @@ class Emulator:
 
     @property
     def requests(self) -> list[RequestRecord]:
-        """Every request so far, in the order of arrival."""
+        """The requests so far, in the order of arrival; at most the last 200,000."""
         return list(self._app.records)
 
     @property

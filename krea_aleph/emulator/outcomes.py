@@ -72,8 +72,10 @@ class Outcomes:
         """Return how the result of a job is told."""
         if outcome.urls is not None:
             return outcome.urls
-        usual = (form for quirk, form in _FORMS.items() if quirk in self._switches)
-        return next(usual, "strings")
+        for quirk, form in _FORMS.items():
+            if quirk in self._switches:
+                return form
+        return "strings"
 
     def _take(self) -> Outcome:
         outcome, times = self._waiting[0]

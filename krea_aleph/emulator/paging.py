@@ -17,6 +17,7 @@ class Placed(Protocol):
     @property
     def position(self) -> int:
         """Its place, see `Places`."""
+        ...
 
 
 class Places:

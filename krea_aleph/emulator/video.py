@@ -9,6 +9,7 @@ from krea_aleph.errors import MissingExtraError
 
 try:
     import av
+    from av.error import FFmpegError
     from PIL import Image  # noqa: TC002 - found missing here, not when the first frame comes
 except ImportError as error:
     raise MissingExtraError("preview") from error
@@ -43,7 +44,7 @@ def frames(source: str | PathLike[str], seconds: float) -> Iterator[Image.Image]
                     break
                 count += 1
                 yield _fitting(frame.to_image())
-    except (av.FFmpegError, IndexError, ValueError) as error:
+    except (FFmpegError, IndexError, ValueError) as error:
         if not count:
             raise UnreadableError(f"the input is not a video: {error}") from error
     if not count:
@@ -59,7 +60,7 @@ def rate(source: str | PathLike[str]) -> Fraction:
     try:
         with av.open(str(source)) as container:
             found = container.streams.video[0].average_rate
-    except (av.FFmpegError, IndexError) as error:
+    except (FFmpegError, IndexError) as error:
         raise UnreadableError(f"the input is not a video: {error}") from error
     return Fraction(found) if found else Fraction(RATE)
 
