@@ -11,7 +11,7 @@ from krea_aleph.emulator.clock import VirtualClock
 from krea_aleph.errors import ConfigError, InvalidRequestError, MissingExtraError
 
 try:
-    import python_multipart as _  # Starlette reads forms with it, and asks for it too late
+    import python_multipart  # noqa: F401 - Starlette reads forms with it, and asks for it too late
 
     from krea_aleph.emulator.app import App
     from krea_aleph.emulator.contract import Contract
