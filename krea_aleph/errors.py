@@ -206,6 +206,7 @@ class APIStatusError(KreaError):
 
     charged: Charged = "no"
     resubmit: Resubmit = "pointless"
+    hint = "Change what the server objects to; .body has all that it said."
     status_code: int
     operation: str
     message: str
@@ -585,7 +586,7 @@ def _words(value: object, depth: int) -> Iterator[str]:
         # FastAPI's and zod's lists say where as well as what.
         where = value.get("loc") or value.get("path")
         if isinstance(where, list):
-            yield ".".join(map(str, where))
+            yield ".".join(str(part) for part in where if isinstance(part, (str, int)))
         yield from _words(found, depth - 1)
         extra = value.get("message")
         if isinstance(extra, str) and extra is not found:
@@ -597,7 +598,7 @@ def _words(value: object, depth: int) -> Iterator[str]:
 
 def _page_title(text: str) -> str:
     found = re.search(r"<title[^>]{0,200}>([^<]{1,300})", text[:20_000], re.IGNORECASE)
-    return f"HTML page {found[1].strip()!r}" if found else ""
+    return f"HTML page {' '.join(found[1].split())!r}" if found else ""
 
 
 def _shorten(text: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from krea_aleph.errors import ConfigError
 from krea_aleph.models import BACKLOGGED
 
-# Answers that a second try may improve. A submit is repeated on 429 alone (see _operations).
+# Answers that a second try may improve. A submit is repeated on 429 alone (see _submit).
 _WORTH_A_RETRY = frozenset({408, 425, 429})
 _SERVER_ERRORS = 500
 
@@ -45,11 +45,13 @@ class RetryPolicy:
     longest_pause: float = 8.0
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
-            message = f"RetryPolicy: attempts is {self.attempts}; it must be at least 1."
+        if type(self.attempts) is not int or self.attempts < 1:
+            message = (
+                f"RetryPolicy: attempts is {self.attempts!r}; a whole number from 1 is needed."
+            )
             raise ConfigError(message)
         for name in ("max_elapsed", "max_retry_after", "first_pause", "longest_pause"):
-            _check_seconds("RetryPolicy", name, getattr(self, name))
+            _check_number("RetryPolicy", name, getattr(self, name))
 
     @staticmethod
     def worth_it(status: int) -> bool:
@@ -110,10 +112,11 @@ class PollPolicy:
 
     def __post_init__(self) -> None:
         for name in ("early", "sparse", "dense", "longest"):
-            _check_seconds("PollPolicy", name, getattr(self, name), least=0.01)
+            _check_number("PollPolicy", name, getattr(self, name), least=0.01)
         for name in ("early_until", "sparse_until", "max_retry_after"):
-            _check_seconds("PollPolicy", name, getattr(self, name))
-        if not 0 <= self.spread <= 1:
+            _check_number("PollPolicy", name, getattr(self, name))
+        _check_number("PollPolicy", "spread", self.spread)
+        if self.spread > 1:
             message = f"PollPolicy: spread is {self.spread}; it must be from 0 to 1."
             raise ConfigError(message)
 
@@ -141,9 +144,8 @@ class PollPolicy:
         return max(pause, min(retry_after or 0.0, self.max_retry_after))
 
 
-def _check_seconds(policy: str, name: str, value: float, *, least: float = 0.0) -> None:
-    if not (math.isfinite(value) and value >= least):
-        message = (
-            f"{policy}: {name} is {value}; it must be a number of seconds, at least {least:g}."
-        )
+def _check_number(policy: str, name: str, value: object, *, least: float = 0.0) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (number and math.isfinite(value) and value >= least):  # type: ignore[arg-type,operator]
+        message = f"{policy}: {name} is {value!r}; it must be a finite number from {least:g} up."
         raise ConfigError(message)
