@@ -1,0 +1,102 @@
+"""Which hosts may be talked to."""
+
+import pytest
+
+from krea_aleph._hosts import Origin, is_loopback, may_speak_http, origin, problem_with_output
+
+API = Origin("https", "api.krea.ai", 443)
+LOCAL = Origin("http", "127.0.0.1", 8000)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://api.krea.ai/v", ("https", "api.krea.ai", 443)),
+        ("http://API.krea.ai", ("http", "api.krea.ai", 80)),
+        ("https://[::1]:8443/x", ("https", "::1", 8443)),
+        ("HTTPS://user:pw@host:1/", ("https", "host", 1)),
+    ],
+)
+def test_origins(url: str, expected: tuple[str, str, int]) -> None:
+    """An origin is scheme, host in lower case and port, the usual ports filled in."""
+    assert origin(url) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("ftp://host/x", "scheme is 'ftp'"),
+        ("host/x", "scheme is ''"),
+        ("https:///x", "no host"),
+        ("https://host:port/", "Port could not be cast"),
+        ("https://host:99999/", "out of range"),
+        ("https://[::1/", "Invalid IPv6"),
+    ],
+)
+def test_what_has_no_origin(url: str, words: str) -> None:
+    """What is no usable http URL is a ValueError that says why."""
+    with pytest.raises(ValueError, match=words):
+        origin(url)
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("localhost", True),
+        ("localhost.", True),
+        ("127.0.0.1", True),
+        ("127.8.9.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("::ffff:8.8.8.8", False),
+        ("10.0.0.1", False),
+        ("localhost.example", False),
+        ("127.0.0.1.example", False),
+    ],
+)
+def test_loopback(host: str, loopback: bool) -> None:
+    """This machine goes by localhost, by 127.x.x.x, and by ::1, in any of their forms."""
+    assert is_loopback(host) is loopback
+
+
+def test_where_the_key_may_go_unencrypted() -> None:
+    """The key goes over plain http to this machine and to trusted hosts, and nowhere else."""
+    assert may_speak_http("127.0.0.1", ())
+    assert may_speak_http("krea-emulator", {"krea-emulator"})
+    assert not may_speak_http("api.krea.ai", {"krea-emulator"})
+
+
+@pytest.mark.parametrize(
+    ("url", "base", "problem"),
+    [
+        ("https://gen.krea.ai/o.mp4", API, None),
+        ("https://8.8.8.8/o.mp4", API, None),
+        ("http://gen.krea.ai/o.mp4", API, "not https"),
+        ("https://localhost/o.mp4", API, "private"),
+        ("https://localhost./o.mp4", API, "private"),
+        ("https://127.0.0.1/o.mp4", API, "private"),
+        ("https://127.1/o.mp4", API, "private"),
+        ("https://2130706433/o.mp4", API, "private"),
+        ("https://0x7f000001/o.mp4", API, "private"),
+        ("https://10.1.2.3/o.mp4", API, "private"),
+        ("https://169.254.169.254/latest", API, "private"),
+        ("https://192.168.0.1/o.mp4", API, "private"),
+        ("https://[::1]/o.mp4", API, "private"),
+        ("https://[::ffff:10.0.0.1]/o.mp4", API, "private"),
+        ("https://[fd00::1]/o.mp4", API, "private"),
+        ("https://0.0.0.0/o.mp4", API, "private"),
+        ("https://storage/o.mp4", API, None),  # a name may mean anything; it is https at least
+        ("http://minio/o.mp4", API, None),  # trusted below
+        ("http://127.0.0.1:9/o.mp4", LOCAL, None),
+        ("http://10.0.0.1/o.mp4", LOCAL, None),
+        ("file:///etc/passwd", LOCAL, "scheme"),
+        ("/o.mp4", API, "scheme"),
+        ("https://[oops/o.mp4", API, "Invalid"),
+        ("https://gen.krea.ai/a b.mp4", API, None),
+        ("https://gen.krea.ai/\x00.mp4", API, "character"),
+    ],
+)
+def test_outputs_that_may_be_fetched(url: str, base: Origin, problem: str | None) -> None:
+    """Outputs come over https from public addresses, unless the API is local or a host trusted."""
+    found = problem_with_output(url, base=base, trusted=frozenset({"minio"}))
+    assert (found is None) if problem is None else (problem in (found or ""))
