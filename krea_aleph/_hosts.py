@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -40,7 +41,7 @@ def origin(url: str) -> Origin:
 def is_loopback(host: str) -> bool:
     """Whether a host name or literal address is this machine."""
     address = _literal(host)
-    return host == "localhost" or (address is not None and address.is_loopback)
+    return host.rstrip(".") == "localhost" or (address is not None and address.is_loopback)
 
 
 def may_speak_http(host: str, trusted: Collection[str]) -> bool:
@@ -55,6 +56,8 @@ def problem_with_output(url: str, *, base: Origin, trusted: Collection[str]) -> 
     machine can reach. So private, loopback and unencrypted addresses are refused, unless the API
     itself is on loopback (as the emulator is) or the host is trusted.
     """
+    if not url.isprintable():
+        return "it has a character that no address has"
     try:
         target = origin(url)
     except ValueError as error:
@@ -70,8 +73,16 @@ def problem_with_output(url: str, *, base: Origin, trusted: Collection[str]) -> 
 
 
 def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the address that a host spells out; "127.1" and "2130706433" do so too."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return None
+        return _short_literal(host)
     return getattr(address, "ipv4_mapped", None) or address
+
+
+def _short_literal(host: str) -> ipaddress.IPv4Address | None:
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except (OSError, ValueError):
+        return None
