@@ -7,7 +7,7 @@ import os
 import re
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias, TypedDict
 from urllib.parse import urlsplit
@@ -130,11 +130,8 @@ class Keyring:
             self._lock.release()
 
     def _ask(self) -> Any:
-        source = self._source
-        if not callable(source):
-            return source
         try:
-            return source()
+            return self._source()  # type: ignore[operator]  # a plain key is never asked for again
         except Exception as error:
             message = f"api_key: the callable raised {type(error).__name__}."
             raise ConfigError(message) from error
@@ -159,12 +156,12 @@ class Config:
     abandon: Abandon
     before_submit: Callable[[Checked], None] | None
     on_event: Callable[[Event], None] | None
-    proxies: Mapping[str, str]
+    proxies: Mapping[str, str] = field(repr=False)
     ssl_context: SSLContext | None
     trust_env: bool
     trusted_hosts: frozenset[str]
     transport: Transport | None
-    extra_headers: Mapping[str, str]
+    extra_headers: Mapping[str, str] = field(repr=False)
     clock: Clock
 
     @classmethod
@@ -178,7 +175,7 @@ class Config:
         if unknown:
             message = f"unknown option {unknown[0]!r}; there are: {_names(ClientOptions)}."
             raise ConfigError(message)
-        trusted = frozenset(options.get("trusted_hosts", ()))
+        trusted = _hosts(options.get("trusted_hosts", ()))
         base_url, base = _base_url(options.get("base_url"), trusted)
         return cls(
             keys=_keyring(options.get("api_key")),
@@ -190,8 +187,8 @@ class Config:
             poll=_instance("poll", options.get("poll", PollPolicy()), PollPolicy),
             checks=_one_of("checks", options.get("checks", "error"), ("error", "warn", "off")),
             abandon=_one_of("abandon", options.get("abandon", "leave"), ("leave", "cancel")),
-            before_submit=options.get("before_submit"),
-            on_event=options.get("on_event"),
+            before_submit=_callable("before_submit", options.get("before_submit")),
+            on_event=_callable("on_event", options.get("on_event")),
             proxies=_proxies(options.get("proxy"), trust_env=options.get("trust_env", True)),
             ssl_context=options.get("ssl_context"),
             trust_env=options.get("trust_env", True),
@@ -254,11 +251,13 @@ def _checked_key(key: object) -> str:
 
 
 def _base_url(option: str | None, trusted: frozenset[str]) -> tuple[str, Origin]:
-    url = (option or _environment("KREA_BASE_URL") or DEFAULT_BASE_URL).rstrip("/")
+    given = option or _environment("KREA_BASE_URL") or DEFAULT_BASE_URL
     try:
+        url = given.rstrip("/")
         parts, base = urlsplit(url), origin(url)
     except (ValueError, AttributeError) as error:
-        message = f"base_url: {url!r} cannot be used: {error}."
+        shown = str(given).rpartition("@")[2]  # before it there may be a password
+        message = f"base_url: {shown!r} cannot be used: {error}."
         raise ConfigError(message, hint=f"It looks like {DEFAULT_BASE_URL}.") from None
     if parts.username or parts.password or parts.query or parts.fragment:
         message = "base_url: it must not have a user, a password, a query or a fragment."
@@ -269,8 +268,8 @@ def _base_url(option: str | None, trusted: frozenset[str]) -> tuple[str, Origin]
     return url, base
 
 
-def _account(label: str) -> str:
-    if not label or not label.isprintable():
+def _account(label: object) -> str:
+    if not isinstance(label, str) or not label or not label.isprintable():
         message = f"account: {label!r} is no label: one printable line is needed."
         raise ConfigError(message)
     return label
@@ -287,6 +286,8 @@ def _seconds(value: float) -> float:
 
 
 def _proxies(option: str | None, *, trust_env: bool) -> Mapping[str, str]:
+    if option is not None:
+        _instance("proxy", option, str)
     found = {"all": option} if option else getproxies() if trust_env else {}
     for name in found.keys() & {"http", "https", "all"}:
         # Like other tools, read "host:3128" as an http proxy.
@@ -296,7 +297,11 @@ def _proxies(option: str | None, *, trust_env: bool) -> Mapping[str, str]:
 
 
 def _check_proxy(url: str, name: str) -> None:
-    scheme = urlsplit(url).scheme
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError as error:
+        message = f"{name}: it cannot be used: {error}."
+        raise ConfigError(message) from None
     if scheme not in _PROXY_SCHEMES:
         message = f"{name}: a proxy of scheme {scheme!r} is not supported."
         raise ConfigError(message, hint=f"Use one of: {', '.join(sorted(_PROXY_SCHEMES))}.")
@@ -308,15 +313,30 @@ def _check_proxy(url: str, name: str) -> None:
             raise ConfigError(message, hint="Run: pip install 'httpx[socks]'") from None
 
 
-def _headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+def _headers(headers: Mapping[Any, Any]) -> Mapping[str, str]:
     for name, value in headers.items():
-        if name.lower() in _OWN_HEADERS:
+        if str(name).lower() in _OWN_HEADERS:
             message = f"extra_headers: {name} is set by the client itself."
             raise ConfigError(message)
-        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+        texts = isinstance(name, str) and isinstance(value, str)
+        if not texts or not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
             message = f"extra_headers: {name!r} or its value is not a valid header."
             raise ConfigError(message)
     return MappingProxyType({name.lower(): value for name, value in headers.items()})
+
+
+def _hosts(hosts: Sequence[str]) -> frozenset[str]:
+    if isinstance(hosts, str):
+        message = f"trusted_hosts: {hosts!r} is one text."
+        raise ConfigError(message, hint="Give a list of host names.")
+    return frozenset(hosts)
+
+
+def _callable(name: str, value: Any) -> Any:
+    if value is not None and not callable(value):
+        message = f"{name}: a callable is needed, not {type(value).__name__}."
+        raise ConfigError(message)
+    return value
 
 
 def _instance(name: str, value: Any, kind: type[Any]) -> Any:
