@@ -25,7 +25,7 @@ def main(client: str, scenario: str, url: str) -> None:
     else:
         import asyncio
 
-        run = {"async": _async, "many": _many}[scenario]
+        run = {"async": _async, "even": _even, "bursts": _bursts}[scenario]
         print(asyncio.run(run(_module(client), _options(client, url))))
 
 
@@ -65,7 +65,21 @@ async def _async(module: Any, options: Any) -> float:
         return (time.process_time() - began) / PAIRS
 
 
-async def _many(module: Any, options: Any) -> float:
+async def _even(module: Any, options: Any) -> float:
+    """Wait for many jobs that started evenly spread: httpx's pool is never congested."""
+    from benchmarks.settings import JOBS
+
+    return await _many(module, options, JOBS)
+
+
+async def _bursts(module: Any, options: Any) -> float:
+    """Wait for as many that started in bursts, as batches do: looks queue for connections."""
+    from benchmarks.settings import BURSTS
+
+    return await _many(module, options, BURSTS)
+
+
+async def _many(module: Any, options: Any, starts: int) -> float:
     """Wait for many jobs at once, each asked for by itself: CPU seconds of them all."""
     import asyncio
 
@@ -75,7 +89,7 @@ async def _many(module: Any, options: Any) -> float:
         await asyncio.sleep(PAUSE)
 
     async def wait(client: Any, number: int) -> None:
-        await asyncio.sleep(PAUSE * number / JOBS)  # jobs are not submitted all at one instant
+        await asyncio.sleep(PAUSE * (number % starts) / starts)
         await module.wait(client, f"wait-{number}", sleep)
 
     async with module.AsyncClient(**options) as client:

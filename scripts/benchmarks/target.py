@@ -13,7 +13,13 @@ from collections import Counter
 from benchmarks.settings import LOOKS
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
-_FACTS = {"created_at": "2026-01-01T00:00:00.000Z", "result": None}
+_RUNNING = {"status": "processing", "created_at": "2026-01-01T00:00:00.000Z"}
+_COMPLETED = {
+    **_RUNNING,
+    "status": "completed",
+    "completed_at": "2026-01-01T00:03:00.000Z",
+    "result": {"urls": ["https://example.com/out.mp4"]},
+}
 
 
 class Tally:
@@ -31,11 +37,8 @@ class Tally:
             return dict(counts)
         self.counts["requests"] += 1
         job = path.rpartition("/")[2] if method == "GET" else f"job-{next(self.ids)}"
-        return {"job_id": job, "status": self._status(method, job), **_FACTS}
-
-    def _status(self, method: str, job: str) -> str:
         self.looks[job] += method == "GET"
-        return "completed" if self.looks[job] >= LOOKS else "processing"
+        return {"job_id": job, **(_COMPLETED if self.looks[job] >= LOOKS else _RUNNING)}
 
 
 class Connection(asyncio.Protocol):
