@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
@@ -11,7 +12,7 @@ from krea_aleph.emulator.clock import VirtualClock
 from krea_aleph.errors import ConfigError, InvalidRequestError, MissingExtraError
 
 try:
-    import python_multipart  # noqa: F401 - Starlette reads forms with it, and asks for it too late
+    import_module("python_multipart")  # Starlette reads forms with it, and asks for it too late
 
     from krea_aleph.emulator.app import App
     from krea_aleph.emulator.contract import Contract
