@@ -267,8 +267,10 @@ class Ready(Awaitable[str]):
         self._key = key
 
     def __await__(self) -> Generator[Any, None, str]:
+        return self._get().__await__()
+
+    async def _get(self) -> str:
         return self._key
-        yield
 
 
 def test_a_plain_key_is_not_renewable() -> None:
