@@ -1,65 +1,67 @@
 """Restyle video with Krea's Runway Aleph API: submit, wait, download; nothing paid twice.
 
-from krea_aleph import Aleph
-
-with Aleph() as aleph:  # the key is in KREA_API_KEY
-    aleph.transform("in.mp4", "make it snow", "out.mp4")
+Example:
+    >>> from krea_aleph import Aleph
+    >>> with Aleph() as aleph:  # the key is in KREA_API_KEY
+    ...     aleph.transform("in.mp4", "make it snow", "out.mp4")
 """
 
-from krea_aleph._config import ClientOptions
+from importlib import import_module
+
 from krea_aleph._version import __version__
-from krea_aleph.client import Aleph, AsyncAleph
-from krea_aleph.errors import (
-    APIConnectionError,
-    APIStatusError,
-    APITimeoutError,
-    AuthenticationError,
-    BadRequestError,
-    ConfigError,
-    DownloadError,
-    InsufficientCreditsError,
-    InternalServerError,
-    InvalidRequestError,
-    InvalidResponseError,
-    JobCancelledError,
-    JobEmptyError,
-    JobError,
-    JobFailedError,
-    JobNotFinishedError,
-    JobRejectedError,
-    KreaError,
-    KreaWarning,
-    MissingExtraError,
-    ModelUnavailableError,
-    NotFoundError,
-    PayloadTooLargeError,
-    PermissionDeniedError,
-    RateLimitError,
-    SubmitUncertainError,
-    SubmitVetoedError,
-    UploadError,
-    WaitTimeoutError,
-)
-from krea_aleph.models import (
-    AUTO,
-    Asset,
-    Cancellation,
-    Checked,
-    Clock,
-    Event,
-    Job,
-    JobRef,
-    Media,
-    Output,
-    Saved,
-    Transport,
-    Update,
-)
-from krea_aleph.policies import PollPolicy, RetryPolicy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from krea_aleph._config import ClientOptions
     from krea_aleph._wire import AlephOptions
+    from krea_aleph.client import Aleph, AsyncAleph
+    from krea_aleph.errors import (
+        APIConnectionError,
+        APIStatusError,
+        APITimeoutError,
+        AuthenticationError,
+        BadRequestError,
+        ConfigError,
+        DownloadError,
+        InsufficientCreditsError,
+        InternalServerError,
+        InvalidRequestError,
+        InvalidResponseError,
+        JobCancelledError,
+        JobEmptyError,
+        JobError,
+        JobFailedError,
+        JobNotFinishedError,
+        JobRejectedError,
+        KreaError,
+        KreaWarning,
+        MissingExtraError,
+        ModelUnavailableError,
+        NotFoundError,
+        PayloadTooLargeError,
+        PermissionDeniedError,
+        RateLimitError,
+        SubmitUncertainError,
+        SubmitVetoedError,
+        UploadError,
+        WaitTimeoutError,
+    )
+    from krea_aleph.models import (
+        AUTO,
+        Asset,
+        Cancellation,
+        Checked,
+        Clock,
+        Event,
+        Job,
+        JobRef,
+        Media,
+        Output,
+        Saved,
+        Transport,
+        Update,
+    )
+    from krea_aleph.policies import PollPolicy, RetryPolicy
 
 __all__ = [
     "AUTO",
@@ -113,12 +115,23 @@ __all__ = [
     "__version__",
 ]
 
+# Where the names live, each row needing the ones above it.
+_HOMES = ("models", "errors", "policies", "_config", "client", "_wire")
+
 
 def __getattr__(name: str) -> object:
-    """Bring the one generated name that is public when it is first asked for."""
-    if name == "AlephOptions":
-        from krea_aleph._wire import aleph_options  # noqa: PLC0415 - it imports the generated code
+    """Import a name from its home when it is first asked for.
 
-        return aleph_options()
-    message = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(message)
+    A pytest plugin or a command line that only wants its version does not pay for HTTP.
+    """
+    if name in __all__:
+        for home in _HOMES:
+            found = getattr(import_module(f"krea_aleph.{home}"), name, None)
+            if found is not None:
+                globals()[name] = found
+                return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *globals()]

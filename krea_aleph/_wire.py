@@ -563,8 +563,10 @@ def _moment(value: object) -> datetime | None:
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
-def aleph_options() -> type[AlephOptions]:
-    """Return the TypedDict of the optional fields, emitted from the contract."""
-    from krea_aleph_api.options import AlephOptions
+def __getattr__(name: str) -> object:
+    """Give `AlephOptions`, which only annotations here name, to those who ask at run time."""
+    if name == "AlephOptions":
+        from krea_aleph_api.options import AlephOptions
 
-    return AlephOptions
+        return AlephOptions
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from bootstrap import ROOT
 
 _CORE_FILES = (
-    "import sys, krea_aleph; print(*(m.__file__ for name, m in sys.modules.items()"
+    "import sys; from krea_aleph import Aleph; print(*(m.__file__ for name, m in sys.modules.items()"
     " if name.partition('.')[0] == 'krea_aleph'), sep='\\n')"
 )
 _FORBIDDEN = {
@@ -43,7 +43,7 @@ def violations() -> Iterator[str]:
 
 
 def core_lines() -> int:
-    """Count the lines of code that `import krea_aleph` loads, the generated client left out."""
+    """Count the lines of code that a client loads, the generated client left out."""
     listing = subprocess.check_output([sys.executable, "-c", _CORE_FILES], text=True)
     return sum(code_lines(Path(file).read_text()) for file in listing.splitlines())
 
