@@ -11,10 +11,12 @@ from pathlib import Path
 
 from bootstrap import ROOT
 
-_CORE_FILES = (
-    "import sys; from krea_aleph import Aleph; print(*(m.__file__ for name, m in sys.modules.items()"
-    " if name.partition('.')[0] == 'krea_aleph'), sep='\\n')"
-)
+_CORE_FILES = """
+import sys
+from krea_aleph import Aleph
+ours = [module for name, module in sys.modules.items() if name.split(".")[0] == "krea_aleph"]
+print(*(module.__file__ for module in ours), sep="\\n")
+"""
 _FORBIDDEN = {
     r"(?<![\w.:/~])/(?:home|root|work|Users)/\w": "a path of somebody's machine",
     r"\b(?:pypi\.org|pythonhosted\.org|registry\.npmjs|deb\.debian\.org)": "a registry's address",
