@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -176,7 +176,7 @@ def objects(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-SCHEMAS = st.recursive(st.booleans() | st.just({}), objects, max_leaves=4)
+SCHEMAS: st.SearchStrategy[Any] = st.recursive(st.booleans() | st.just({}), objects, max_leaves=4)
 
 
 @settings(max_examples=600)

@@ -1,0 +1,266 @@
+"""Opening what is uploaded."""
+
+import gc
+import io
+import os
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from krea_aleph._files import (
+    LARGEST_UPLOAD_BYTES,
+    UPLOAD_KINDS,
+    MultipartFile,
+    Source,
+    extension,
+    looks_like_a_page,
+    sniff,
+)
+from krea_aleph.errors import InvalidRequestError, UploadError
+
+from .transcript import CLIP
+
+HEADS = [
+    (b"\xff\xd8\xff\xe0\x00\x10JFIF", "image/jpeg", ".jpg"),
+    (b"\x89PNG\r\n\x1a\n\x00", "image/png", ".png"),
+    (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "image/webp", ".webp"),
+    (b"RIFF\x00\x00\x00\x00WAVEfmt ", "audio/wav", ".wav"),
+    (b"RIFF\x00\x00\x00\x00AVI LIST", None, ".bin"),
+    (b"glTF\x02\x00\x00\x00", "model/gltf-binary", ".glb"),
+    (b"\x1a\x45\xdf\xa3\x42\x82\x84webm", "video/webm", ".webm"),
+    (b"\x1a\x45\xdf\xa3\x42\x82\x88matroska", None, ".bin"),
+    (b"\x00\x00\x00\x18ftypheic", "image/heic", ".heic"),
+    (b"\x00\x00\x00\x18ftypmif1", "image/heic", ".heic"),
+    (b"\x00\x00\x00\x18ftypisom", "video/mp4", ".mp4"),
+    (b"\x00\x00\x00\x18ftypmp42", "video/mp4", ".mp4"),
+    (b"\x00\x00\x00\x14ftypqt  ", "video/quicktime", ".mov"),
+    (b"\x00\x00\x00\x08wide\x00\x00", "video/quicktime", ".mov"),
+    (b"\x00\x00\x10\x00moov\x00\x00", "video/quicktime", ".mov"),
+    (b"\x00\x00\x10\x00mdat\x00\x00", "video/quicktime", ".mov"),
+    (b"ID3\x04\x00", "audio/mpeg", ".mp3"),
+    (b"\xff\xfb\x90\x00", "audio/mpeg", ".mp3"),
+    (b"GIF89a", None, ".bin"),
+    (b"<!doctype html>", None, ".bin"),
+    (b"plain text", None, ".bin"),
+    (b"\x00", None, ".bin"),
+    (b"", None, ".bin"),
+]
+
+
+@pytest.mark.parametrize(("head", "kind", "suffix"), HEADS, ids=[repr(row[0]) for row in HEADS])
+def test_kinds_are_told_by_their_bytes(head: bytes, kind: str | None, suffix: str) -> None:
+    """The first bytes say what a file is; what they don't say is not guessed."""
+    assert sniff(head) == kind
+    assert extension(kind) == suffix
+
+
+def test_every_kind_that_krea_takes_is_recognised() -> None:
+    """Nothing that Krea documents is refused here."""
+    assert {kind for _, kind, _ in HEADS if kind} == UPLOAD_KINDS
+
+
+@given(st.binary(max_size=64))
+def test_sniffing_never_raises(head: bytes) -> None:
+    """Any bytes are of a kind that Krea takes, or of none."""
+    assert sniff(head) in {*UPLOAD_KINDS, None}
+    assert looks_like_a_page(head) in {True, False}
+
+
+@pytest.mark.parametrize(
+    ("head", "page"),
+    [
+        (b"<!DOCTYPE html>", True),
+        (b"\n  <HTML>", True),
+        (b"<?xml version='1.0'?><Error>", True),
+        (b"<Error><Code>AccessDenied", True),
+        (b'{"message": "expired"}', True),
+        (b"{ \n", False),
+        (b"\x00\x00\x00\x18ftypisom", False),
+        (b"", False),
+    ],
+)
+def test_pages(head: bytes, page: bool) -> None:
+    """Error pages and error documents are told from media."""
+    assert looks_like_a_page(head) is page
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """A small MP4."""
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(CLIP)
+    return path
+
+
+def content(source: Source) -> bytes:
+    """Read a source to its end."""
+    return b"".join(source.chunks())
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_path(kind: Any, clip: Path) -> None:
+    """A path becomes a source that knows name, type, size and digest, and reads again and again."""
+    source = Source.open("video", kind(clip))
+    assert (source.name, source.media_type) == ("clip.mp4", "video/mp4")
+    assert (source.size_bytes, source.sha256) == (len(CLIP), sha256(CLIP).hexdigest())
+    assert [content(source), content(source)] == [CLIP, CLIP]
+
+
+def test_an_open_file_stays_the_users(clip: Path) -> None:
+    """An open file is read from where it stands, again and again, and is left open."""
+    with clip.open("rb") as file:
+        file.read(0)
+        source = Source.open("video", file)
+        assert (source.name, content(source), content(source)) == ("clip.mp4", CLIP, CLIP)
+        assert not file.closed
+    padded = io.BytesIO(b"skip" + CLIP)
+    padded.seek(4)
+    source = Source.open("video", padded)
+    assert (source.name, source.size_bytes, content(source)) == ("upload", len(CLIP), CLIP)
+
+
+def test_files_without_a_name_of_their_own(clip: Path) -> None:
+    """A file opened by its descriptor has a number for a name, and is called upload."""
+    with os.fdopen(os.open(clip, os.O_RDONLY), "rb") as file:
+        assert Source.open("video", file).name == "upload"
+
+
+class Stream(io.RawIOBase):
+    """What a socket or a pipe looks like: it can be read once, in small pieces."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read some."""
+        return self._data.readinto(memoryview(buffer)[:65536])
+
+
+def stream(data: bytes) -> BinaryIO:
+    """Make a stream."""
+    return Stream(data)  # type: ignore[return-value]  # as near as a raw stream comes
+
+
+@pytest.mark.parametrize("size", [len(CLIP), 9 * 2**20], ids=["small", "spooled to disk"])
+def test_a_stream_is_copied(size: int) -> None:
+    """A stream that cannot be rewound is copied, so that it can be measured and sent twice."""
+    data = CLIP.ljust(size, b"\0")
+    source = Source.open("video", stream(data))
+    assert (source.size_bytes, source.name) == (size, "upload")
+    assert content(source) == content(source) == data
+    del source
+    gc.collect()  # a copy that was left open would warn now
+
+
+def test_a_stream_that_is_too_long() -> None:
+    """Copying stops at the limit: an endless stream does not fill the disk."""
+
+    class Endless(Stream):
+        def readinto(self, buffer: Any) -> int:
+            return len(buffer)
+
+    with pytest.raises(InvalidRequestError, match="more than 75,000,000 bytes"):
+        Source.open("video", Endless(b""))  # type: ignore[arg-type]
+    gc.collect()
+
+
+def test_the_size_limit(tmp_path: Path) -> None:
+    """75,000,000 bytes may be uploaded, and not one more."""
+    path = tmp_path / "big.mp4"
+    path.write_bytes(CLIP)
+    os.truncate(path, LARGEST_UPLOAD_BYTES)  # a hole: it takes no space
+    assert Source.open("video", path).size_bytes == 75_000_000
+    os.truncate(path, LARGEST_UPLOAD_BYTES + 1)
+    with pytest.raises(InvalidRequestError, match="75,000,001 bytes, more than the 75,000,000"):
+        Source.open("video", path)
+
+
+def test_what_is_no_file(tmp_path: Path, clip: Path) -> None:
+    """A folder, a FIFO, nothing at all, a text file, a closed one: each is refused by name."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "notes.mp4").write_text("a shopping list")
+    closed = clip.open("rb")
+    closed.close()
+    with clip.open() as text:
+        for value, words in (
+            (tmp_path, "is no regular file"),
+            (tmp_path / "fifo", "is no regular file"),
+            (tmp_path / "missing.mp4", "cannot be read: No such file or directory"),
+            ("nul\0byte", "cannot be read: embedded null byte"),
+            ("x" * 5000, "cannot be read: File name too long"),
+            (tmp_path / "empty.mp4", "'empty.mp4' is empty"),
+            (tmp_path / "notes.mp4", "is of no kind that Krea takes"),
+            (text, "it is open as text"),
+            (io.StringIO("text"), "it is open as text"),
+            (closed, "BufferedReader is not a URL, a path, an asset or a readable file"),
+            (object(), "object is not a URL, a path, an asset or a readable file"),
+            (stream(b""), "'upload' is empty"),
+            (io.BytesIO(b"GIF89a"), "is of no kind"),
+        ):
+            with pytest.raises(InvalidRequestError, match=words) as caught:
+                Source.open("video", value)  # type: ignore[arg-type]
+            assert (caught.value.field, caught.value.charged) == ("video", "no")
+
+
+@pytest.mark.parametrize("change", ["grown", "shrunk", "gone", "folder"])
+def test_a_file_that_changes(change: str, clip: Path) -> None:
+    """A file that is no longer what was inspected stops the upload, safely repeatable."""
+    source = Source.open("video", clip)
+    match change:
+        case "grown":
+            clip.write_bytes(CLIP + b"more")
+        case "shrunk":
+            clip.write_bytes(CLIP[:-1])
+        case "gone":
+            clip.unlink()
+        case _:
+            clip.unlink()
+            clip.mkdir()
+    words = "changed its size" if change in {"grown", "shrunk"} else "could not be read to its end"
+    with pytest.raises(UploadError, match=words) as caught:
+        content(source)
+    assert caught.value.resubmit == "safe"
+
+
+def test_a_file_that_is_closed_too_early(clip: Path) -> None:
+    """A user's file that has been closed before the upload is an UploadError too."""
+    with clip.open("rb") as file:
+        source = Source.open("video", file)
+    with pytest.raises(UploadError, match="closed file"):
+        content(source)
+
+
+def test_a_multipart_body(clip: Path) -> None:
+    """The body has the announced length, one part with the exact type, and reads twice."""
+    body = MultipartFile(Source.open("video", clip))
+    data = b"".join(body.chunks())
+    boundary = body.content_type.removeprefix("multipart/form-data; boundary=").encode()
+    assert len(data) == body.length
+    assert data == b"".join(body.chunks())
+    assert data.startswith(
+        b"--" + boundary + b'\r\nContent-Disposition: form-data; name="file"; filename="clip.mp4"'
+        b"\r\nContent-Type: video/mp4\r\n\r\n\x00"
+    )
+    assert data.endswith(CLIP + b"\r\n--" + boundary + b"--\r\n")
+    assert MultipartFile(Source.open("video", clip)).content_type != body.content_type
+
+
+def test_a_file_name_cannot_add_fields(tmp_path: Path) -> None:
+    """Quotes and line ends in a file's name are escaped; what is no text is replaced."""
+    name = b'a"\r\nX-Evil: 1\r\n\xff.mp4'
+    path = os.path.join(os.fsencode(tmp_path), name)  # noqa: PTH118 - pathlib has no bytes
+    with open(path, "wb") as file:  # noqa: PTH123 - as above
+        file.write(CLIP)
+    body = MultipartFile(Source.open("video", os.fsdecode(path)))
+    head = next(iter(body.chunks()))
+    assert b'filename="a%22%0D%0AX-Evil: 1%0D%0A?.mp4"' in head
+    assert head.count(b"\r\n") == 4
