@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 LARGEST_RESULT_BYTES: Final = 4 * 2**30
 _HEAD_BYTES: Final = 4096
 _PIECE_BYTES: Final = 2**20
-_CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
-_OK, _PARTIAL = 200, 206
+_CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)")
+_OK, _PARTIAL, _NO_SUCH_RANGE = 200, 206, 416
 
 
 class Target(NamedTuple):
@@ -59,20 +59,31 @@ class Target(NamedTuple):
             raise InvalidRequestError("output", f"{output!r} is no path") from error
         if "\0" in str(path):
             raise InvalidRequestError("output", f"{text!r} is no path: it has a null character")
-        is_folder = path.is_dir() or str(text).endswith((os.sep, "/"))
+        is_folder = _is_folder(path) or str(text).endswith((os.sep, "/"))
         target = cls(path, None, exists) if is_folder else cls(path.parent, path.name, exists)
         target.check()
         return target
 
     def check(self) -> None:
         """Refuse a folder that nothing can be saved in, and a name that is taken."""
-        if not self.folder.is_dir():
+        if not _is_folder(self.folder):
             raise InvalidRequestError(
                 "output", f"the folder {str(self.folder)!r} does not exist", hint="Make it first."
             )
         if not os.access(self.folder, os.W_OK | os.X_OK):
             raise InvalidRequestError("output", f"the folder {str(self.folder)!r} is not writable")
+        self._check_name()
         self.refuse_existing()
+
+    def _check_name(self) -> None:
+        """Refuse a name that no file can have, with the partial file's ending added."""
+        try:
+            (self.folder / f"{self.name or ''}.part").lstat()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            problem = f"{self.name!r} cannot be used: {error.strerror}"
+            raise InvalidRequestError("output", problem) from error
 
     def refuse_existing(self, job: Job | None = None) -> None:
         """Stop before anything is paid or fetched for a name that is taken.
@@ -140,10 +151,15 @@ class PartFile:
         return f"{self._size} of {self._expected or 'unknown'} bytes"
 
     def begin(self, status: int, headers: Mapping[str, str]) -> bool:
-        """Take note of the answer, and say whether its body is wanted."""
+        """Take note of the answer, and say whether its body is wanted.
+
+        Raises:
+            DownloadError: The result is absurdly large, or the disk does not let us begin again.
+        """
         if status == _PARTIAL:
-            found = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
-            return found is not None and int(found[1]) == self._size
+            return self._continues(headers.get("content-range", ""))
+        if status == _NO_SUCH_RANGE:
+            self._etag = None
         if status != _OK:
             return False
         self._restart()
@@ -152,6 +168,17 @@ class PartFile:
         etag = headers.get("etag", "")
         self._etag = etag if etag.startswith('"') else None
         self._check_size(self._expected or 0)
+        return True
+
+    def _continues(self, content_range: str) -> bool:
+        """Say whether a range is the rest of what is there; if not, the next try begins again."""
+        found = _CONTENT_RANGE.fullmatch(content_range)
+        total = None if found is None or found[2] == "*" else int(found[2])
+        expected = self._expected or total
+        if found is None or int(found[1]) != self._size or expected != (total or expected):
+            self._etag = None
+            return False
+        self._expected = expected
         return True
 
     def write(self, data: bytes) -> None:
@@ -173,15 +200,15 @@ class PartFile:
         Raises:
             DownloadError: It is no media file, or could not be finished.
         """
-        media_type = self._checked_type()
-        final = target.path(job, index, media_type)
         try:
             self._file.flush()
             os.fsync(self._file.fileno())
+            media_type = self._checked_type()
+            final = target.path(job, index, media_type)
             digest = _digest(self._file)
             self._rename(final, target.exists)
         except OSError as error:
-            raise self._failed(f"saving {final} failed: {error.strerror}") from error
+            raise self._failed(f"saving {self.path} failed: {error.strerror}") from error
         return Saved(
             path=final,
             paths=(final,),
@@ -196,7 +223,8 @@ class PartFile:
         if not self._file.closed:
             with suppress(OSError):
                 self.path.unlink()
-            self._file.close()
+            with suppress(OSError):  # bytes that never reached a full disk
+                self._file.close()
 
     def _rename(self, final: Path, exists: Exists) -> None:
         if exists == "replace" or not _link(self.path, final):
@@ -205,8 +233,11 @@ class PartFile:
         _sync_folder(final.parent)
 
     def _restart(self) -> None:
-        self._file.seek(0)
-        self._file.truncate()
+        try:
+            self._file.seek(0)
+            self._file.truncate()
+        except OSError as error:
+            raise self._failed(f"writing to {self.path} failed: {error.strerror}") from error
         self._size = 0
 
     def _checked_type(self) -> str | None:
@@ -228,15 +259,17 @@ def keep(path: Path, job: Job | None) -> Saved:
     """Describe a file that was there already.
 
     Raises:
-        DownloadError: It cannot be read.
+        InvalidRequestError: It is no file that can be read.
     """
     try:
+        if not path.is_file():
+            raise InvalidRequestError("output", f"{str(path)!r} exists and is no regular file")
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
             size, digest = os.fstat(file.fileno()).st_size, _digest(file)
     except OSError as error:
-        message = f"{path} exists and cannot be read: {error.strerror}."
-        raise DownloadError(message) from error
+        problem = f"{str(path)!r} exists and cannot be read: {error.strerror}"
+        raise InvalidRequestError("output", problem) from error
     return Saved(path, (path,), sniff(head) or "application/octet-stream", size, digest, job)
 
 
@@ -260,6 +293,13 @@ def part_for(target: Target, job: Job, index: int, url: str) -> PartFile:
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror}."
         raise DownloadError(message, url=url, job_id=job.id) from error
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long, for instance
+        return False
 
 
 def _link(part: Path, final: Path) -> bool:
@@ -293,7 +333,7 @@ def _locked(path: Path) -> tuple[Path, IO[bytes]]:
 
 
 def _lock(file: IO[bytes]) -> bool:
-    if sys.platform == "win32":
+    if sys.platform == "win32":  # pragma: no cover - another system
         return True  # there, a file that another process has open cannot be replaced anyway
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
