@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
+from unicodedata import normalize
 from urllib.parse import urlsplit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
+
+_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+# IPv6 addresses that end with the IPv4 address they lead to: compatible ones, and NAT64's.
+_ENDING_IN_IPV4: Final = tuple(map(ipaddress.IPv6Network, ("::/96", "64:ff9b::/96")))
 
 
 class Origin(NamedTuple):
@@ -35,7 +40,8 @@ def origin(url: str) -> Origin:
     if not parts.hostname:
         message = "it has no host"
         raise ValueError(message)
-    return Origin(parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS[parts.scheme])
+    host = _plain(parts.hostname)
+    return Origin(parts.scheme, host, parts.port or _DEFAULT_PORTS[parts.scheme])
 
 
 def is_loopback(host: str) -> bool:
@@ -66,14 +72,34 @@ def problem_with_output(url: str, *, base: Origin, trusted: Collection[str]) -> 
         return None
     if target.scheme != "https":
         return "it is not https"
-    address = _literal(target.host)
-    if is_loopback(target.host) or (address is not None and not address.is_global):
-        return "its address is private"
-    return None
+    return "its address is private" if _is_private(target.host) else None
 
 
-def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _plain(host: str) -> str:
+    """Return a host as IDNA reads it: "127。0。0。1" has three dots, though none is ASCII."""
+    return normalize("NFKC", host).replace("\N{IDEOGRAPHIC FULL STOP}", ".").lower()
+
+
+def _is_private(host: str) -> bool:
+    """Whether a host is this machine, or an address that only its own network can reach."""
+    address = _literal(host)
+    if address is None:
+        return f".{host.rstrip('.')}".endswith(".localhost")
+    return not all(found.is_global for found in (address, *_inner(address)))
+
+
+def _inner(address: _Address) -> Iterator[ipaddress.IPv4Address]:
+    """Yield the IPv4 address that an IPv6 address leads to by way of a gateway."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.sixtofour is not None:
+            yield address.sixtofour
+        if any(address in network for network in _ENDING_IN_IPV4):
+            yield ipaddress.IPv4Address(address.packed[-4:])
+
+
+def _literal(host: str) -> _Address | None:
     """Return the address that a host spells out; "127.1" and "2130706433" do so too."""
+    host = host.rstrip(".")
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

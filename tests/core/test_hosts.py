@@ -15,6 +15,8 @@ LOCAL = Origin("http", "127.0.0.1", 8000)
         ("http://API.krea.ai", ("http", "api.krea.ai", 80)),
         ("https://[::1]:8443/x", ("https", "::1", 8443)),
         ("HTTPS://user:pw@host:1/", ("https", "host", 1)),
+        ("https://127\u30020\uff0e0\uff611/", ("https", "127.0.0.1", 443)),
+        ("https://BÜCHER.example/", ("https", "bücher.example", 443)),
     ],
 )
 def test_origins(url: str, expected: tuple[str, str, int]) -> None:
@@ -52,6 +54,8 @@ def test_what_has_no_origin(url: str, words: str) -> None:
         ("10.0.0.1", False),
         ("localhost.example", False),
         ("127.0.0.1.example", False),
+        ("shop.localhost", False),  # the system's resolver may send it anywhere
+        ("64:ff9b::7f00:1", False),  # a gateway's loopback, or nobody's
     ],
 )
 def test_loopback(host: str, loopback: bool) -> None:
@@ -85,6 +89,20 @@ def test_where_the_key_may_go_unencrypted() -> None:
         ("https://[::ffff:10.0.0.1]/o.mp4", API, "private"),
         ("https://[fd00::1]/o.mp4", API, "private"),
         ("https://0.0.0.0/o.mp4", API, "private"),
+        ("https://127\u30020\u30020\u30021/o.mp4", API, "private"),
+        ("https://\uff11\uff12\uff17.0.0.1/o.mp4", API, "private"),
+        ("https://\uff4cocalhost/o.mp4", API, "private"),
+        ("https://127.0.0.1./o.mp4", API, "private"),
+        ("https://0x7f.1/o.mp4", API, "private"),
+        ("https://0177.0.0.1/o.mp4", API, "private"),
+        ("https://shop.localhost/o.mp4", API, "private"),
+        ("https://[64:ff9b::7f00:1]/o.mp4", API, "private"),
+        ("https://[64:ff9b::808:808]/o.mp4", API, None),
+        ("https://[::7f00:1]/o.mp4", API, "private"),
+        ("https://[2002:a00:1::]/o.mp4", API, "private"),
+        ("https://[2002:808:808::]/o.mp4", API, None),
+        ("http://2130706433/o.mp4", API, "not https"),
+        ("http://2130706433/o.mp4", LOCAL, None),
         ("https://storage/o.mp4", API, None),  # a name may mean anything; it is https at least
         ("http://minio/o.mp4", API, None),  # trusted below
         ("http://127.0.0.1:9/o.mp4", LOCAL, None),
