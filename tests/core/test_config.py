@@ -16,7 +16,7 @@ from krea_aleph.clocks import RealClock
 from krea_aleph.errors import ConfigError
 from krea_aleph.policies import PollPolicy, RetryPolicy
 
-from .transcript import KEY, configured
+from .transcript import KEY, configured, label
 
 
 def test_defaults() -> None:
@@ -117,7 +117,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("options", "words"), BAD, ids=[str(options) for options, _ in BAD])
+@pytest.mark.parametrize(("options", "words"), BAD, ids=[label(options) for options, _ in BAD])
 def test_bad_options(options: dict[str, Any], words: str) -> None:
     """An option that cannot work is a ConfigError that names it when the client is made."""
     with pytest.raises(ConfigError, match=words):
@@ -141,7 +141,7 @@ SECRETS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("options", SECRETS, ids=str)
+@pytest.mark.parametrize("options", SECRETS, ids=label)
 def test_no_secret_is_ever_shown(options: dict[str, Any]) -> None:
     """Neither a message nor a repr shows the key or a password, whatever else is wrong."""
     try:
@@ -208,7 +208,7 @@ API, PLAIN = Origin("https", "api.krea.ai", 443), Origin("http", "localhost", 80
         ({"ALL_PROXY": "p:1", "NO_PROXY": "*"}, {"proxy": "q:2"}, "http://q:2", "http://q:2"),
         ({}, {"proxy": "q:2", "trust_env": False}, "http://q:2", "http://q:2"),
     ],
-    ids=str,
+    ids=label,
 )
 def test_proxies(
     environment: dict[str, str],

@@ -38,7 +38,7 @@ def fill(part: PartFile, data: bytes = CLIP, headers: Mapping[str, str] | None =
 def test_an_exact_file(exists: Exists, tmp_path: Path) -> None:
     """Anything that is no folder is the exact name of the first result, others stand beside it."""
     target = Target.checked(tmp_path / "out.mp4", exists)
-    assert target == (tmp_path, "out.mp4", exists)
+    assert tuple(target) == (tmp_path, "out.mp4", exists)
     paths = [target.path(JOB, index, "video/webm") for index in range(3)]
     assert [path.name for path in paths] == ["out.mp4", "out-2.mp4", "out-3.mp4"]
 

@@ -7,6 +7,7 @@ a test has written down. Files are real ones, in the test's own folder.
 from __future__ import annotations
 
 import json
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -265,3 +266,8 @@ def at(kind: type[Step], number: int = 1) -> Callable[[Step], bool]:
         return left == 0
 
     return reached
+
+
+def label(value: object) -> str:
+    """Name a row of a table, the same way in every run."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(value))[:60]
