@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
@@ -21,7 +22,7 @@ from krea_aleph.models import Asset, Checked, Job, Output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import TypeVar
 
     from krea_aleph.models import JobRef, Media
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     _T = TypeVar("_T")
 
-# Ids become parts of paths: anything else could turn one request into another.
+# Ids become parts of paths, of requests and of files: anything else could lead somewhere else.
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _URL_SCHEMES: Final = ("https:", "http:", "data:")
 _OTHER_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -71,6 +72,7 @@ def prepare(
     from krea_aleph_api.constraints import ALEPH_REQUEST, PROMPT, VIDEO, WIRE_NAMES
 
     _check_prompt(prompt)
+    _check_mapping(extra_body or {})
     wire = {WIRE_NAMES.get(name, name): value for name, value in options.items()}
     names = {wire_name: name for name, wire_name in WIRE_NAMES.items()}
     names |= {VIDEO: _VIDEO, PROMPT: _PROMPT}
@@ -86,13 +88,14 @@ def prepare(
         },
         **(extra_body or {}),
     }
-    _check_json(extra_body or {})
     found = [
         problem._replace(field=_outer(problem.field, names))
         for problem in problems(ALEPH_REQUEST, body)
         if not (problem.unknown_field and problem.field in (extra_body or {}))
     ]
     warnings = (*_enforced(found, checks), *_prompt_warnings(prompt))
+    for name, value in body.items():
+        _check_json(names.get(name, name), value)
     sources = collector.sources
     checked = Checked(
         body=body,
@@ -161,6 +164,10 @@ def open_source(value: Any, field: str) -> Source:
     Raises:
         InvalidRequestError: It is no file that can be.
     """
+    if isinstance(value, Asset) or (isinstance(value, str) and value.startswith(_URL_SCHEMES)):
+        raise InvalidRequestError(
+            field, "it has an address already", hint="Pass it to submit or transform as it is."
+        )
     if isinstance(value, str) and _OTHER_SCHEME.match(value):
         scheme = value.partition(":")[0]
         raise InvalidRequestError(
@@ -211,11 +218,16 @@ def _prompt_warnings(prompt: str) -> Iterator[str]:
         )
 
 
-def _check_json(extra_body: Mapping[str, Any]) -> None:
+def _check_mapping(extra_body: object) -> None:
+    if not isinstance(extra_body, Mapping) or not all(isinstance(key, str) for key in extra_body):
+        raise InvalidRequestError("extra_body", "it is no mapping of names to values")
+
+
+def _check_json(field: str, value: Any) -> None:
     try:
-        json.dumps(extra_body, allow_nan=False)
+        json.dumps(value, allow_nan=False, sort_keys=True)
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequestError("extra_body", f"it is no JSON: {error}") from error
+        raise InvalidRequestError(field, f"it is no JSON: {error}") from error
 
 
 def _enforced(found: Sequence[Problem], checks: str) -> Iterator[str]:
@@ -245,7 +257,7 @@ def _fingerprint(body: Mapping[str, Any], sources: Mapping[str, Source], account
     """Return a digest of what was asked for; of a file its content counts, not its name."""
     contents = {placeholder: source.sha256 for placeholder, source in sources.items()}
     asked = _replace(body, lambda value: contents.get(value, value))
-    text = json.dumps([account, asked], sort_keys=True, separators=(",", ":"), default=repr)
+    text = json.dumps([account, asked], sort_keys=True, separators=(",", ":"))
     return sha256(text.encode()).hexdigest()
 
 
@@ -380,12 +392,16 @@ def asset_id(ref: Asset | str, account: str) -> str:
 
 
 def _checked_id(field: str, value: object) -> str:
-    if not isinstance(value, str) or not _ID.fullmatch(value):
+    if not isinstance(value, str) or not _is_id(value):
         shown = repr(value)[:100]
         raise InvalidRequestError(
             field, f"{shown} is no id", hint="An id has letters, digits, - and _ only."
         )
     return value
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
 def read_job(response: Response, operation: str, account: str, moment: float) -> Job:
@@ -396,7 +412,7 @@ def read_job(response: Response, operation: str, account: str, moment: float) ->
     """
     job = _job(_object(response, operation), account, moment)
     if job is None:
-        raise InvalidResponseError(operation, "it names no job_id", response.body)
+        raise InvalidResponseError(operation, "it has no usable job_id", response.body)
     return job
 
 
@@ -433,7 +449,7 @@ def read_asset(response: Response, operation: str, account: str) -> Asset:
     """
     asset = _asset(_object(response, operation), account)
     if asset is None:
-        raise InvalidResponseError(operation, "it names no id and image_url", response.body)
+        raise InvalidResponseError(operation, "it has no usable id and image_url", response.body)
     return asset
 
 
@@ -462,7 +478,7 @@ def _job(raw: dict[str, Any], account: str, moment: float) -> Job | None:
     from krea_aleph_api.models.job import Job as WireJob
 
     wire = _parsed(lambda: WireJob.from_dict(raw))
-    if wire is None or not _text(wire.job_id):
+    if wire is None or not _is_id(wire.job_id):
         return None
     code, message = _failure(raw)
     return Job(
@@ -485,7 +501,7 @@ def _asset(raw: dict[str, Any], account: str) -> Asset | None:
     wire = _parsed(lambda: WireAsset.from_dict(raw))
     # The field is called image_url even for a video.
     url = None if wire is None else _text(wire.image_url) or _text(raw.get("url"))
-    if wire is None or not _text(wire.id) or url is None:
+    if wire is None or not _is_id(wire.id) or url is None:
         return None
     return Asset(
         id=wire.id,
@@ -527,7 +543,7 @@ def _urls(value: object, kind: str) -> Iterator[Output]:
         yield Output(value, kind)
     elif isinstance(value, list):
         for entry in value:
-            if not isinstance(entry, list):
+            if isinstance(entry, str) or (isinstance(entry, dict) and "url" in entry):
                 yield from _urls(entry, kind)
     elif isinstance(value, dict):
         if isinstance(value.get("url"), str):
@@ -545,7 +561,7 @@ def _failure(raw: Mapping[str, Any]) -> tuple[str | None, str | None]:
     error = raw.get("error") or nested
     if isinstance(error, dict):
         code = error.get("code")
-        return (None if code is None else str(code)), _text(error.get("message"))
+        return (str(code) if isinstance(code, (str, int)) else None), _text(error.get("message"))
     return None, _text(error)
 
 
