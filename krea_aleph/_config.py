@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeAlias, TypedDict
+from typing import Any, Final, Literal, TypeAlias, TypedDict, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from krea_aleph._hosts import Origin, may_speak_http, origin
 from krea_aleph.clocks import RealClock
 from krea_aleph.errors import ConfigError
-from krea_aleph.policies import PollPolicy, RetryPolicy
+from krea_aleph.policies import PollPolicy, RetryPolicy, problem_with_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,11 @@ DEFAULT_REQUEST_TIMEOUT: Final = 60.0
 _NETWORK_OPTIONS: Final = ("proxy", "ssl_context", "trust_env", "transport")
 _PROXY_SCHEMES: Final = frozenset({"http", "https", "socks5", "socks5h"})
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_HEADER_VALUE: Final = re.compile(r"(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?")
+_URL: Final = re.compile(r"[\x21-\x7e]+")
+_HOST: Final = re.compile(
+    r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?|[0-9a-f:.]*:[0-9a-f:.]*", re.IGNORECASE
+)
 # The client owns these; a second value would leak the key's place or break the framing.
 _OWN_HEADERS: Final = frozenset(
     {"authorization", "content-length", "content-type", "host", "transfer-encoding"}
@@ -84,61 +88,86 @@ class ClientOptions(TypedDict, total=False):
     """Where time comes from; for tests."""
 
 
+class Secret:
+    """A key that shows itself only when it is asked to."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    def reveal(self) -> str:
+        """Return the key itself."""
+        return self._value
+
+
 class Keyring:
     """The API key: resolved once, hidden always, asked for again when the server refuses it."""
 
-    __slots__ = ("_generation", "_key", "_lock", "_source")
+    __slots__ = ("_async_lock", "_generation", "_key", "_lock", "_source")
 
     def __init__(self, source: Key) -> None:
-        self._source = source
-        self._lock = threading.Lock()
-        self._generation = 0
+        self._source = source if callable(source) else None
         self._key = None if callable(source) else _checked_key(source)
+        self._generation = 0
+        self._lock = threading.Lock()
+        self._async_lock: Any = None
 
     def __repr__(self) -> str:
         return "Keyring(...)"
 
     @property
-    def cached(self) -> tuple[str, int] | None:
+    def cached(self) -> tuple[Secret, int] | None:
         """The key and its generation, when it has been resolved."""
         return None if self._key is None else (self._key, self._generation)
 
     @property
     def renewable(self) -> bool:
         """Whether there is a callable to ask."""
-        return callable(self._source)
+        return self._source is not None
 
-    def resolve(self, stale: int = -1) -> tuple[str, int]:
+    def resolve(self, stale: int = -1) -> tuple[Secret, int]:
         """Return the key; ask the callable if nobody has since the stale generation."""
         with self._lock:
-            if self._key is None or self._generation == stale:
-                self._accept(self._ask())
-            return self.cached or ("", 0)
+            if self.cached is None or self._generation == stale:
+                with _key_trouble():
+                    self._accept(self._ask())
+            return cast("tuple[Secret, int]", self.cached)
 
-    async def aresolve(self, stale: int = -1) -> tuple[str, int]:
-        """Do the same in an asynchronous client, whose callable may be a coroutine function."""
+    async def aresolve(self, stale: int = -1) -> tuple[Secret, int]:
+        """Do the same in an asynchronous client, whose callable may be a coroutine function.
+
+        One that blocks is called in a worker thread.
+        """
         import anyio.to_thread  # noqa: PLC0415 - a synchronous start should not pay for it
 
-        # The lock is taken in a worker thread, where waiting for another thread's call is no harm.
-        await anyio.to_thread.run_sync(self._lock.acquire)
-        try:
-            if self._key is None or self._generation == stale:
-                answer = await anyio.to_thread.run_sync(self._ask)
-                self._accept(await answer if isinstance(answer, Awaitable) else answer)
-            return self.cached or ("", 0)
-        finally:
-            self._lock.release()
+        self._async_lock = self._async_lock or anyio.Lock()
+        async with self._async_lock:
+            if self.cached is None or self._generation == stale:
+                with _key_trouble():
+                    answer = await anyio.to_thread.run_sync(self._ask)
+                    self._accept(await answer if isinstance(answer, Awaitable) else answer)
+            return cast("tuple[Secret, int]", self.cached)
 
     def _ask(self) -> Any:
-        try:
-            return self._source()  # type: ignore[operator]  # a plain key is never asked for again
-        except Exception as error:
-            message = f"api_key: the callable raised {type(error).__name__}."
-            raise ConfigError(message) from error
+        return self._source() if self._source is not None else None
 
     def _accept(self, answer: object) -> None:
         self._key = _checked_key(answer)
         self._generation += 1
+
+
+@contextmanager
+def _key_trouble() -> Iterator[None]:
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"api_key: the callable raised {type(error).__name__}.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +194,12 @@ class Config:
     clock: Clock
 
     @classmethod
-    def resolve(cls, options: ClientOptions) -> Config:
+    def resolve(cls, options: ClientOptions, transport_methods: Sequence[str] = ()) -> Config:
         """Return the configuration that options and environment amount to.
+
+        Args:
+            options: As the caller gave them.
+            transport_methods: What a transport of the client's colour must have.
 
         Raises:
             ConfigError: Something in them cannot work; the text names it and the remedy.
@@ -190,12 +223,13 @@ class Config:
             before_submit=_callable("before_submit", options.get("before_submit")),
             on_event=_callable("on_event", options.get("on_event")),
             proxies=_proxies(options.get("proxy"), trust_env=options.get("trust_env", True)),
-            ssl_context=options.get("ssl_context"),
+            ssl_context=_with_methods("ssl_context", options.get("ssl_context"), "wrap_bio"),
             trust_env=options.get("trust_env", True),
             trusted_hosts=trusted,
-            transport=options.get("transport"),
+            transport=_with_methods("transport", options.get("transport"), *transport_methods),
             extra_headers=_headers(options.get("extra_headers", {})),
-            clock=options.get("clock") or RealClock(),
+            clock=_with_methods("clock", options.get("clock"), "monotonic", "asleep")
+            or RealClock(),
         )
 
     def proxy_for(self, target: Origin) -> str | None:
@@ -210,6 +244,10 @@ class Config:
 
 def derived(options: ClientOptions, changes: ClientOptions) -> ClientOptions:
     """Return options for a client that shares the other's connections.
+
+    Args:
+        options: The other's; its key is in its keyring by now.
+        changes: What is different.
 
     Raises:
         ConfigError: A change concerns the connections themselves.
@@ -227,7 +265,9 @@ def _environment(*names: str) -> str | None:
     return next((value for value in values if value), None)
 
 
-def _keyring(source: Key | None) -> Keyring:
+def _keyring(source: Key | Keyring | None) -> Keyring:
+    if isinstance(source, Keyring):
+        return source
     if source is None:
         source = _environment("KREA_API_KEY", "KREA_API_TOKEN")
     if source is None:
@@ -236,26 +276,27 @@ def _keyring(source: Key | None) -> Keyring:
     return Keyring(source)
 
 
-def _checked_key(key: object) -> str:
+def _checked_key(key: object) -> Secret:
     """Return the key if it can be one. No message here ever contains it."""
     if not isinstance(key, str):
-        message = f"api_key: a str is needed, not {type(key).__name__}."
-        raise ConfigError(message)
+        raise ConfigError(f"api_key: a str is needed, not {type(key).__name__}.")
     if not key.strip():
         message = "api_key: it is blank."
         raise ConfigError(message, hint="Set KREA_API_KEY to the whole token.")
     if _KEY.fullmatch(key) is None:
         message = "api_key: it contains a space, a line end or another character no key has."
         raise ConfigError(message, hint="Strip what was read from a file: key.strip().")
-    return key
+    return Secret(key)
 
 
 def _base_url(option: str | None, trusted: frozenset[str]) -> tuple[str, Origin]:
     given = option or _environment("KREA_BASE_URL") or DEFAULT_BASE_URL
     try:
-        url = given.rstrip("/")
+        url = _instance("base_url", given, str).rstrip("/")
         parts, base = urlsplit(url), origin(url)
-    except (ValueError, AttributeError) as error:
+        if not _URL.fullmatch(url) or not _HOST.fullmatch(base.host):
+            raise ValueError("a host in plain ASCII is needed")  # noqa: TRY301 - told like the rest
+    except ValueError as error:
         shown = str(given).rpartition("@")[2]  # before it there may be a password
         message = f"base_url: {shown!r} cannot be used: {error}."
         raise ConfigError(message, hint=f"It looks like {DEFAULT_BASE_URL}.") from None
@@ -270,18 +311,14 @@ def _base_url(option: str | None, trusted: frozenset[str]) -> tuple[str, Origin]
 
 def _account(label: object) -> str:
     if not isinstance(label, str) or not label or not label.isprintable():
-        message = f"account: {label!r} is no label: one printable line is needed."
-        raise ConfigError(message)
+        raise ConfigError(f"account: {label!r} is no label: one printable line is needed.")
     return label
 
 
 def _seconds(value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        message = f"request_timeout: a number of seconds is needed, not {type(value).__name__}."
-        raise ConfigError(message)
-    if not (math.isfinite(value) and value > 0):
-        message = f"request_timeout: {value} is not a positive, finite number of seconds."
-        raise ConfigError(message)
+    problem = problem_with_number(value, least=0.001)
+    if problem is not None:
+        raise ConfigError(f"request_timeout: {problem}.", hint="It is in seconds.")
     return float(value)
 
 
@@ -300,8 +337,7 @@ def _check_proxy(url: str, name: str) -> None:
     try:
         scheme = urlsplit(url).scheme
     except ValueError as error:
-        message = f"{name}: it cannot be used: {error}."
-        raise ConfigError(message) from None
+        raise ConfigError(f"{name}: it cannot be used: {error}.") from None
     if scheme not in _PROXY_SCHEMES:
         message = f"{name}: a proxy of scheme {scheme!r} is not supported."
         raise ConfigError(message, hint=f"Use one of: {', '.join(sorted(_PROXY_SCHEMES))}.")
@@ -313,43 +349,48 @@ def _check_proxy(url: str, name: str) -> None:
             raise ConfigError(message, hint="Run: pip install 'httpx[socks]'") from None
 
 
-def _headers(headers: Mapping[Any, Any]) -> Mapping[str, str]:
+def _headers(headers: object) -> Mapping[str, str]:
+    if not isinstance(headers, Mapping):
+        raise ConfigError(f"extra_headers: a mapping is needed, not {type(headers).__name__}.")
     for name, value in headers.items():
         if str(name).lower() in _OWN_HEADERS:
-            message = f"extra_headers: {name} is set by the client itself."
-            raise ConfigError(message)
+            raise ConfigError(f"extra_headers: {name} is set by the client itself.")
         texts = isinstance(name, str) and isinstance(value, str)
         if not texts or not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-            message = f"extra_headers: {name!r} or its value is not a valid header."
-            raise ConfigError(message)
+            raise ConfigError(f"extra_headers: {name!r} or its value is not a valid header.")
     return MappingProxyType({name.lower(): value for name, value in headers.items()})
 
 
-def _hosts(hosts: Sequence[str]) -> frozenset[str]:
-    if isinstance(hosts, str):
-        message = f"trusted_hosts: {hosts!r} is one text."
-        raise ConfigError(message, hint="Give a list of host names.")
-    return frozenset(hosts)
+def _hosts(hosts: object) -> frozenset[str]:
+    listed = isinstance(hosts, Iterable) and not isinstance(hosts, str | bytes)
+    if not listed or not all(isinstance(host, str) for host in cast("Iterable[Any]", hosts)):
+        raise ConfigError(f"trusted_hosts: {hosts!r} is no list of host names.")
+    return frozenset(host.lower() for host in cast("Iterable[str]", hosts))
 
 
 def _callable(name: str, value: Any) -> Any:
     if value is not None and not callable(value):
-        message = f"{name}: a callable is needed, not {type(value).__name__}."
-        raise ConfigError(message)
+        raise ConfigError(f"{name}: a callable is needed, not {type(value).__name__}.")
+    return value
+
+
+def _with_methods(name: str, value: Any, *methods: str) -> Any:
+    """Return an object of the user's own, which needs some methods rather than a class."""
+    missing = [method for method in methods if not callable(getattr(value, method, None))]
+    if value is not None and missing:
+        raise ConfigError(f"{name}: {type(value).__name__} has no method {missing[0]}.")
     return value
 
 
 def _instance(name: str, value: Any, kind: type[Any]) -> Any:
     if not isinstance(value, kind):
-        message = f"{name}: a {kind.__name__} is needed, not {type(value).__name__}."
-        raise ConfigError(message)
+        raise ConfigError(f"{name}: a {kind.__name__} is needed, not {type(value).__name__}.")
     return value
 
 
 def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
     if value not in allowed:
-        message = f"{name}: {value!r} is none of {', '.join(map(repr, allowed))}."
-        raise ConfigError(message)
+        raise ConfigError(f"{name}: {value!r} is none of {', '.join(map(repr, allowed))}.")
     return value
 
 

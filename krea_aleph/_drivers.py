@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from krea_aleph._steps import (
     CLEANUP_SECONDS,
     Call,
+    CleanUp,
     Draw,
     Emit,
     Fetch,
@@ -26,6 +27,7 @@ from krea_aleph._steps import (
     Step,
     Steps,
     Today,
+    TransportFault,
 )
 from krea_aleph._telemetry import LOGGER, publish
 
@@ -40,53 +42,49 @@ T = TypeVar("T")
 
 
 class Flight(Generic[T]):
-    """An operation under way: what it wants next, and whether it is only cleaning up."""
+    """An operation under way: what it wants next, and whether it is only cleaning up.
 
-    __slots__ = ("_cleanup_ends", "_interruption", "_operation", "_step", "result")
+    Attributes:
+        step: The step to perform; None once there is a result.
+        result: What the operation has returned.
+    """
+
+    __slots__ = ("_cleanup_ends", "_operation", "result", "step")
 
     result: T
+    step: Step | None
 
     def __init__(self, operation: Steps[T]) -> None:
         self._operation = operation
-        self._interruption: BaseException | None = None
-        self._cleanup_ends = 0.0
-        self._step: Step | None = None
-
-    @property
-    def update(self) -> Any:
-        """What the operation shows, when ``pending`` has returned None and it has not ended."""
-        return self._step.update if isinstance(self._step, Emit) else None
-
-    @property
-    def ended(self) -> bool:
-        """Whether there is a result."""
-        return self._step is None
-
-    def pending(self) -> Step | None:
-        """Return the step to perform, or None when it shows something or has ended."""
-        return None if isinstance(self._step, Emit) else self._step
+        self._cleanup_ends: float | None = None
 
     def send(self, reply: Any) -> None:
-        """Go on with a step's result; None also begins, and goes on after an update."""
+        """Begin with None, or go on with a step's result."""
         self._advance(lambda: self._operation.send(reply))
 
     def throw(self, error: BaseException) -> None:
         """Go on with what a step raised; what the operation makes of it is raised from here."""
         if not isinstance(error, Exception):
-            if self._interruption is not None:
-                # Interrupted again, or out of time: whoever insists gets out at once.
-                raise error
-            self._interruption = error
-            self._cleanup_ends = time.monotonic() + CLEANUP_SECONDS
+            if self._cleanup_ends is not None:
+                raise error  # interrupted again: whoever insists gets out at once
+            self.clean_up()
         self._advance(lambda: self._operation.throw(error))
 
-    def cleanup_left(self) -> float | None:
-        """Return the seconds left to clean up, or None while nothing has interrupted."""
-        if self._interruption is None:
+    def clean_up(self) -> None:
+        """Let the time for cleaning up begin, unless it has."""
+        self._cleanup_ends = self._cleanup_ends or time.monotonic() + CLEANUP_SECONDS
+
+    def limit(self) -> float | None:
+        """Return the seconds left to clean up, or None before that.
+
+        Raises:
+            TransportFault: There are none left.
+        """
+        if self._cleanup_ends is None:
             return None
         left = self._cleanup_ends - time.monotonic()
         if left <= 0:
-            raise self._interruption
+            raise TransportFault("no time was left to clean up", sent=False)
         return left
 
     def close(self) -> None:
@@ -95,9 +93,9 @@ class Flight(Generic[T]):
 
     def _advance(self, proceed: Callable[[], Step]) -> None:
         try:
-            self._step = proceed()
+            self.step = proceed()
         except StopIteration as stop:
-            self._step = None
+            self.step = None
             self.result = stop.value
 
 
@@ -111,27 +109,37 @@ class SyncDriver:
     def run(self, operation: Steps[T], on_update: Callable[[Any], object] | None = None) -> T:
         """Return an operation's result; show each update to the callback, if there is one."""
         with closing(Flight(operation)) as flight:
-            while self._to_update(flight):
-                _show(on_update, flight.update)
+            flight.send(None)
+            while (step := flight.step) is not None:
+                self._advance(flight, step, on_update)
             return flight.result
 
     def iterate(self, operation: Steps[object]) -> Iterator[Any]:
         """Yield what an operation emits. Leaving the loop closes it."""
         with closing(Flight(operation)) as flight:
-            while self._to_update(flight):
-                yield flight.update
+            flight.send(None)
+            while (step := flight.step) is not None:
+                if isinstance(step, Emit):
+                    yield step.update
+                    flight.send(None)
+                else:
+                    self._advance(flight, step, None)
 
-    def _to_update(self, flight: Flight[Any]) -> bool:
-        """Perform steps until the operation shows something; say whether it has not ended."""
-        flight.send(None)
-        while (step := flight.pending()) is not None:
-            try:
-                reply = self._perform(step, flight.cleanup_left())
-            except BaseException as error:  # noqa: BLE001 - the operation decides what it means
-                flight.throw(error)
+    def _advance(
+        self, flight: Flight[Any], step: Step, on_update: Callable[[Any], object] | None
+    ) -> None:
+        try:
+            reply: Any = None
+            if isinstance(step, Emit):
+                _show(on_update, step.update)
+            elif isinstance(step, CleanUp):
+                flight.clean_up()
             else:
-                flight.send(reply)
-        return not flight.ended
+                reply = self._perform(step, flight.limit())
+        except BaseException as error:  # noqa: BLE001 - the operation decides what it means
+            flight.throw(error)
+        else:
+            flight.send(reply)
 
     def _perform(self, step: Step, limit: float | None) -> Any:
         clock = self._config.clock
@@ -140,7 +148,7 @@ class SyncDriver:
                 with clock.busy():
                     return self._exchange(step, limit)
             case Sleep(seconds):
-                return clock.sleep(seconds)
+                return clock.sleep(seconds if limit is None else min(seconds, limit))
             case Call(function):
                 with clock.busy():
                     return function()
@@ -148,8 +156,9 @@ class SyncDriver:
                 with clock.busy():
                     return self._pool.fetch(step)
             case RefreshKey(generation):
-                keys = self._config.keys
-                return keys.renewable and bool(keys.resolve(generation))
+                with clock.busy():
+                    keys = self._config.keys
+                    return keys.renewable and bool(keys.resolve(generation))
             case _:
                 return _answer(step, self._config)
 
@@ -170,38 +179,47 @@ class AsyncDriver:
     async def run(self, operation: Steps[T], on_update: Callable[[Any], object] | None = None) -> T:
         """Return an operation's result; show each update to the callback, if there is one."""
         with closing(Flight(operation)) as flight:
-            while await self._to_update(flight):
-                shown = _show(on_update, flight.update)
-                if inspect.isawaitable(shown):
-                    await shown
+            flight.send(None)
+            while (step := flight.step) is not None:
+                await self._advance(flight, step, on_update)
             return flight.result
 
     async def iterate(self, operation: Steps[object]) -> AsyncIterator[Any]:
         """Yield what an operation emits. Leaving the loop closes it."""
         with closing(Flight(operation)) as flight:
-            while await self._to_update(flight):
-                yield flight.update
+            flight.send(None)
+            while (step := flight.step) is not None:
+                if isinstance(step, Emit):
+                    yield step.update
+                    flight.send(None)
+                else:
+                    await self._advance(flight, step, None)
 
-    async def _to_update(self, flight: Flight[Any]) -> bool:
-        """Perform steps until the operation shows something; say whether it has not ended."""
-        flight.send(None)
-        while (step := flight.pending()) is not None:
-            try:
-                limit = flight.cleanup_left()
-                perform = self._perform if limit is None else self._perform_shielded
-                reply = await perform(step, limit)
-            except BaseException as error:  # noqa: BLE001 - the operation decides what it means
-                flight.throw(error)
+    async def _advance(
+        self, flight: Flight[Any], step: Step, on_update: Callable[[Any], object] | None
+    ) -> None:
+        try:
+            reply: Any = None
+            if isinstance(step, Emit):
+                await _ashow(on_update, step.update)
+            elif isinstance(step, CleanUp):
+                flight.clean_up()
             else:
-                flight.send(reply)
-        return not flight.ended
+                reply = await self._within(step, flight.limit())
+        except BaseException as error:  # noqa: BLE001 - the operation decides what it means
+            flight.throw(error)
+        else:
+            flight.send(reply)
 
-    async def _perform_shielded(self, step: Step, limit: float | None) -> Any:
-        """Perform a step of a clean-up, which further cancellation must not stop half-way."""
+    async def _within(self, step: Step, limit: float | None) -> Any:
+        """Perform a step; one of a clean-up in its time, and shielded from more cancellation."""
+        if limit is None:
+            return await self._perform(step, limit)
         import anyio  # noqa: PLC0415 - a synchronous start should not pay for it
 
-        with anyio.fail_after(limit, shield=True):
+        with anyio.move_on_after(limit, shield=True):
             return await self._perform(step, limit)
+        raise TransportFault("no time was left to clean up", sent=True)
 
     async def _perform(self, step: Step, limit: float | None) -> Any:
         clock = self._config.clock
@@ -220,8 +238,9 @@ class AsyncDriver:
                 with clock.busy():
                     return await self._pool.fetch(step)
             case RefreshKey(generation):
-                keys = self._config.keys
-                return keys.renewable and bool(await keys.aresolve(generation))
+                with clock.busy():
+                    keys = self._config.keys
+                    return keys.renewable and bool(await keys.aresolve(generation))
             case _:
                 return _answer(step, self._config)
 
@@ -255,3 +274,13 @@ def _show(callback: Callable[[Any], object] | None, update: Any) -> object:
     except Exception:  # noqa: BLE001 - whatever it is, the job comes first
         LOGGER.exception("on_update raised; the job is not affected")
         return None
+
+
+async def _ashow(callback: Callable[[Any], object] | None, update: Any) -> None:
+    """Do the same where the callback may be a coroutine function."""
+    shown = _show(callback, update)
+    if inspect.isawaitable(shown):
+        try:
+            await shown
+        except Exception:  # noqa: BLE001 - as above
+            LOGGER.exception("on_update raised; the job is not affected")

@@ -40,26 +40,32 @@ def exchange(config: Config, request: Request) -> Steps[Response]:
         yield from pause_or_raise(config, answer, tries, begun)
 
 
-def attempt(config: Config, request: Request) -> Steps[Response | KreaError]:
+def attempt(
+    config: Config, request: Request, *, limit: float | None = None
+) -> Steps[Response | KreaError]:
     """Send a request once, and return its success or the error that its outcome amounts to."""
     try:
-        response = yield from send_once(config, request)
+        response = yield from send_once(config, request, limit=limit)
     except TransportFault as fault:
         return connection_error(request, fault)
     return response if response.success else status_error(request, response)
 
 
 def send_once(
-    config: Config, request: Request, *, max_idle: float | None = None
+    config: Config,
+    request: Request,
+    *,
+    max_idle: float | None = None,
+    limit: float | None = None,
 ) -> Steps[Response]:
     """Send a request, and once more after a 401 if a callable may know a newer key.
 
     Raises:
         TransportFault: There was no answer.
     """
-    response = yield from _timed(config, request, max_idle)
+    response = yield from _timed(config, request, max_idle, limit)
     if response.status == _UNAUTHORIZED and (yield from refresh_key(response.key_generation)):
-        response = yield from _timed(config, request, max_idle)
+        response = yield from _timed(config, request, max_idle, limit)
     return response
 
 
@@ -101,11 +107,13 @@ def status_error(request: Request, response: Response) -> APIStatusError:
     return from_status(request.operation, response.status, response.headers, response.body)
 
 
-def _timed(config: Config, request: Request, max_idle: float | None) -> Steps[Response]:
+def _timed(
+    config: Config, request: Request, max_idle: float | None, limit: float | None
+) -> Steps[Response]:
     """Send a request and report how long the answer took."""
     begun = yield from now()
     try:
-        response = yield from send(request, max_idle=max_idle)
+        response = yield from send(request, max_idle=max_idle, limit=limit)
     except TransportFault:
         yield from _tell_request(config, request, begun, "no answer")
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -11,12 +12,12 @@ from krea_aleph._paging import emit_pages
 from krea_aleph._steps import Response, today
 from krea_aleph.errors import (
     APIStatusError,
-    InternalServerError,
     InvalidRequestError,
     KreaError,
     NotFoundError,
 )
 from krea_aleph.models import Cancellation, Job
+from krea_aleph.policies import RetryPolicy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from krea_aleph._config import Config
     from krea_aleph._steps import Steps
     from krea_aleph._wire import Page
-    from krea_aleph.models import JobRef
+    from krea_aleph.models import JobRef, Outcome
 
 # Whoever wants the newest job needs few; whoever asks for a second page wants many.
 _FIRST_PAGE: Final = 100
@@ -37,10 +38,10 @@ def get(config: Config, ref: JobRef) -> Steps[Job]:
     job_id = _wire.job_id(ref, config.account)
     try:
         response = yield from exchange(config, _wire.get_job_request(job_id))
-        return _wire.read_job(response, "get_job", config.account, (yield from today()))
+        moment = yield from today()
+        return _wire.read_job(response, "get_job", config.account, moment, asked=job_id)
     except KreaError as error:
-        if not isinstance(error, NotFoundError):
-            error.about(job_id)
+        error.about(job_id, exists=isinstance(ref, Job))
         raise
 
 
@@ -53,8 +54,8 @@ def list_jobs(
     created_after: datetime | None,
 ) -> Steps[None]:
     """Show the account's jobs, newest first."""
-    if isinstance(types, str):
-        raise InvalidRequestError("types", f"{types!r} is one text", hint="Give a list of texts.")
+    if isinstance(types, str) or not isinstance(types, Iterable):
+        raise InvalidRequestError("types", f"{types!r} is no list", hint="Give a list of texts.")
     first = None if created_before is None else _cursor("created_before", created_before)
     if created_after is not None:
         _cursor("created_after", created_after)
@@ -76,7 +77,10 @@ def _cursor(name: str, moment: object) -> str:
         raise InvalidRequestError(
             name, f"{moment!r} is no time with a zone", hint="For example datetime.now(UTC)."
         )
-    text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
+    try:
+        text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
+    except OverflowError as error:
+        raise InvalidRequestError(name, f"{moment!r} is out of range") from error
     return text.replace("+00:00", "Z")
 
 
@@ -90,19 +94,27 @@ def cancel(config: Config, ref: JobRef) -> Steps[Cancellation]:
     if job.finished:
         return _ended(job)
     answer = yield from attempt(config, _wire.delete_job_request(job.id))
-    after = yield from attempt(config, _wire.get_job_request(job.id))
-    if isinstance(after, Response):
-        job = _wire.read_job(after, "get_job", config.account, (yield from today()))
+    try:
+        job = yield from get(config, job)
+    except NotFoundError:
+        gone = True
+    except KreaError:  # what it has become is not known; what was answered is
+        gone = False
+    else:
+        gone = False
         if job.status.lower() == "cancelled":
             return Cancellation("cancelled", job)
         if job.finished:
             return _ended(job)
+    return Cancellation(_outcome(answer, gone=gone), job)
+
+
+def _outcome(answer: Response | KreaError, *, gone: bool) -> Outcome:
+    """Return what the answer to a DELETE means for a job that is not seen to have ended."""
     if isinstance(answer, Response):
-        gone = isinstance(after, NotFoundError)
-        return Cancellation("cancelled" if gone else "requested", job)
-    if isinstance(answer, APIStatusError) and not isinstance(answer, InternalServerError):
-        return Cancellation("refused", job)
-    return Cancellation("unknown", job)
+        return "cancelled" if gone else "requested"
+    refused = isinstance(answer, APIStatusError) and not RetryPolicy.worth_it(answer.status_code)
+    return "refused" if refused and not gone else "unknown"
 
 
 def _ended(job: Job) -> Cancellation:

@@ -9,9 +9,9 @@ A *driver* performs one step at a time:
 - What a step returns is sent into the generator.
 - A request that got no answer is thrown in as `TransportFault`. So is everything else that
   interrupts a step: Ctrl-C, cancellation of a task, a bug.
-- After such an interruption (anything that is no `Exception`) the generator may yield further
-  steps to clean up. The driver performs them shielded from more cancellation and for at most
-  `CLEANUP_SECONDS`, then closes the generator.
+- After such an interruption (anything that is no `Exception`), or after a `CleanUp` step, the
+  generator may yield further steps to clean up. The driver performs them shielded from more
+  cancellation and for at most `CLEANUP_SECONDS`; after that every step is a `TransportFault`.
 - `close()` comes last; a generator yields nothing while it is being closed.
 
 Steps are named tuples, a fifth of the price of a frozen dataclass where it is paid: at import.
@@ -85,12 +85,6 @@ class Response(NamedTuple):
         """Whether the status is 2xx."""
         return 200 <= self.status < 300  # noqa: PLR2004 - the definition itself
 
-    def without(self, secret: str) -> Response:
-        """Return the answer with a secret blotted out: servers and proxies echo requests."""
-        if self.success or secret.encode() not in self.body:
-            return self
-        return self._replace(body=self.body.replace(secret.encode(), b"***"))
-
 
 class TransportFault(Exception):  # noqa: N818 - never raised to users, who get an error of ours
     """There was no whole answer.
@@ -112,10 +106,12 @@ class Send(NamedTuple):
     Attributes:
         request: What to send.
         max_idle: Use no kept-alive connection that has been idle for more seconds than this.
+        limit: Give up after so many seconds, if that is less than the request timeout.
     """
 
     request: Request
     max_idle: float | None = None
+    limit: float | None = None
 
 
 class Fetch(NamedTuple):
@@ -159,6 +155,10 @@ class Call(NamedTuple):
     function: Callable[[], Any]
 
 
+class CleanUp(NamedTuple):
+    """From here on clean up only, and for at most `CLEANUP_SECONDS`."""
+
+
 class Emit(NamedTuple):
     """Show an update to whoever watches."""
 
@@ -171,17 +171,21 @@ class Report(NamedTuple):
     event: Event
 
 
-Step: TypeAlias = Send | Fetch | RefreshKey | Sleep | Now | Today | Draw | Call | Emit | Report
+Step: TypeAlias = (
+    Send | Fetch | RefreshKey | Sleep | Now | Today | Draw | Call | CleanUp | Emit | Report
+)
 Steps: TypeAlias = Generator[Step, Any, T]
 
 
-def send(request: Request, *, max_idle: float | None = None) -> Steps[Response]:
+def send(
+    request: Request, *, max_idle: float | None = None, limit: float | None = None
+) -> Steps[Response]:
     """Exchange one request for one answer.
 
     Raises:
         TransportFault: There was none.
     """
-    return cast("Response", (yield Send(request, max_idle)))
+    return cast("Response", (yield Send(request, max_idle, limit)))
 
 
 def fetch(url: str, headers: Mapping[str, str], sink: Sink) -> Steps[Response]:
@@ -221,6 +225,11 @@ def draw() -> Steps[float]:
 def call(function: Callable[[], T]) -> Steps[T]:
     """Return what a blocking function returns; what it raises is raised."""
     return cast("T", (yield Call(function)))
+
+
+def clean_up() -> Steps[None]:
+    """Begin to clean up: later steps are shielded, and run out of time soon."""
+    yield CleanUp()
 
 
 def emit(update: Update) -> Steps[None]:

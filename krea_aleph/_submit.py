@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import partial
 from typing import Final
-from warnings import warn
 
 from krea_aleph import _wire
 from krea_aleph._assets import upload_source
@@ -13,7 +13,6 @@ from krea_aleph._steps import TransportFault, call, now, today
 from krea_aleph.errors import (
     InvalidResponseError,
     KreaError,
-    KreaWarning,
     RateLimitError,
     SubmitUncertainError,
     SubmitVetoedError,
@@ -33,6 +32,10 @@ if TYPE_CHECKING:
 # the server has closed meanwhile would be the commonest cause of not knowing what happened.
 _MAX_IDLE: Final = 2.0
 # After these, and only after these, it is sure that nothing was started.
+_PERHAPS_STARTED: Final = (
+    "This came while a job was being started, and it may have been: look with list_jobs before you"
+    " submit again."
+)
 _SURELY_REFUSED: Final = frozenset(
     {400, 401, 402, 403, 404, 405, 406, 410, 411, 413, 414, 415, 422, 429, 431}
 )
@@ -44,8 +47,7 @@ def submit(
     """Check a request, upload its files, start the job, and return it as accepted."""
     _wire.check_webhook_url(webhook_url)
     prepared = yield from call(ask)
-    for text in prepared.warnings:
-        warn(text, KreaWarning, stacklevel=2)
+    prepared.warn()
     if config.before_submit is not None:
         yield from call(partial(_ask_leave, config.before_submit, prepared.checked))
     addresses = {}
@@ -76,10 +78,9 @@ def _post(config: Config, request: Request, checked: Checked) -> Steps[Job]:
             error: KreaError = connection_error(request, fault)
             if fault.sent:
                 uncertain(error)
-        except GeneratorExit:
-            raise
         except BaseException as interruption:
-            interruption.add_note("The request to start a job had left: it may have been accepted.")
+            if not isinstance(interruption, Exception):
+                interruption.add_note(_PERHAPS_STARTED)
             raise
         else:
             if response.success:
@@ -102,7 +103,11 @@ def _accepted(
         job = _wire.read_job(response, request.operation, config.account, (yield from today()))
     except InvalidResponseError as error:
         uncertain(error)
-    yield from tell(config, "submitted", job_id=job.id, status=job.status)
+    try:
+        yield from tell(config, "submitted", job_id=job.id, status=job.status)
+    except BaseException as interruption:
+        interruption.add_note(f"Job {job.id} has been started. Wait for it with wait({job.id!r}).")
+        raise
     return job
 
 
@@ -114,9 +119,11 @@ def _raise_uncertain(since: float, checked: Checked, error: KreaError) -> NoRetu
 def _ask_leave(before_submit: Callable[[Checked], None], checked: Checked) -> None:
     """Let the user's hook refuse; a hook that breaks refuses too, since money is at stake."""
     try:
-        before_submit(checked)
+        answer: object = before_submit(checked)  # type: ignore[func-returns-value]
     except SubmitVetoedError:
         raise
     except Exception as error:
-        message = f"before_submit raised {type(error).__name__}: {error}"
-        raise SubmitVetoedError(message) from error
+        raise SubmitVetoedError(f"before_submit raised {type(error).__name__}: {error}") from error
+    if inspect.iscoroutine(answer):
+        answer.close()
+        raise SubmitVetoedError("before_submit is a coroutine function, which nobody awaits")

@@ -1,4 +1,4 @@
-"""Connections: a stack of one-connection transports for each origin, last used first.
+"""Connections: a stack of single ones for each origin, last used first.
 
 httpcore's own pool looks at every connection and every waiter on each request, and asks the kernel
 about each idle socket. With thousands of jobs that costs more than everything else together. Here
@@ -6,32 +6,36 @@ a request takes the connection that was used last, and only that one is looked a
 requests in flight keeps the number of sockets small; whoever has to wait for a place has sent
 nothing yet, so its time does not run.
 
-The transports inside are httpx's own, so TLS, proxies and HTTP are httpx's. A transport passed to
-an httpx client switches off the environment's proxies; here the configuration picks the proxy
-for each origin when a connection is made.
+A transport passed to an httpx client switches off the environment's proxies; here the
+configuration picks the proxy for each origin when a connection is made.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import os
 import threading
 import time
+import zlib
 from collections import deque
 from typing import Any, Final, NamedTuple, Self
 
+import httpcore
 import httpx
 
 from krea_aleph._hosts import origin
+from krea_aleph._line import DEADLINE, AsyncLine, Deadline, Line
 from krea_aleph._steps import Response, TransportFault
 from krea_aleph._version import __version__
 from krea_aleph.errors import ConfigError, KreaError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from ssl import SSLContext
 
-    from krea_aleph._config import Config
+    from krea_aleph._config import Config, Secret
     from krea_aleph._hosts import Origin
     from krea_aleph._steps import Body, Fetch, Request, Send
 
@@ -41,22 +45,25 @@ USER_AGENT: Final = f"krea-aleph/{__version__}"
 MAX_IN_FLIGHT: Final = 100
 # Longer than any pause between two looks, so that polling does not reconnect each time.
 KEEPALIVE_SECONDS: Final = 60.0
-_CONNECT_SECONDS: Final = 15.0
 # A page of 1,000 jobs is some 500 KiB; no honest answer comes near this.
 MAX_ANSWER_BYTES: Final = 32 * 2**20
+_CONNECT_SECONDS: Final = 15.0
 _MIB: Final = 2**20
 
 # Raised before anything of the request can have left.
 _NOT_SENT: Final = (
+    httpcore.ConnectError,
+    httpcore.ConnectTimeout,
+    httpcore.PoolTimeout,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
-_ONE: Final = httpx.Limits(
-    max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_SECONDS
-)
+_TIMED_OUT: Final = (httpcore.TimeoutException, httpx.TimeoutException)
 
 
 class _Idle(NamedTuple):
@@ -68,15 +75,21 @@ class _Connections:
     """The connections themselves; clients made by ``with_options`` have them in common."""
 
     def __init__(self, config: Config) -> None:
-        self.stacks: dict[Origin, deque[_Idle]] = {}
         self.closed = False
-        # Of the client's colour; an asynchronous one is made on the event loop that uses it.
-        self.places: Any = None
         self._trust_env = config.trust_env
         self._tls = config.ssl_context
-        self._tls_lock = threading.Lock()
+        self._begin()
         if config.base.scheme == "https" and config.transport is None:
             self.tls_context()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._stacks: dict[Origin, deque[_Idle]] = {}
+        self._tls_lock = threading.Lock()
+        self.places = threading.BoundedSemaphore(MAX_IN_FLIGHT)
+        # Of asynchronous clients: the event loop, and the places on it.
+        self.loop: Any = None
+        self.async_places: Any = None
 
     def tls_context(self) -> SSLContext:
         """Return the one TLS context: making it costs 20 ms, a quarter of importing httpx."""
@@ -85,40 +98,55 @@ class _Connections:
                 self._tls = httpx.create_ssl_context(trust_env=self._trust_env)
             return self._tls
 
-    def take(self, target: Origin, max_idle: float | None) -> tuple[Any | None, list[Any]]:
-        """Return a kept connection, if one is fresh enough, and those that are to be closed."""
+    def check(self) -> None:
+        """Make sure that connections may be used here.
+
+        A forked process begins with none: on its parent's it would read its parent's answers. They
+        are only forgotten, since closing them properly would end them for the parent too.
+
+        Raises:
+            ConfigError: The client is closed.
+        """
         if self.closed:
-            message = "the client is closed."
-            raise ConfigError(message, hint="Make a new one, or keep it open while you use it.")
-        stack = self.stacks.setdefault(target, deque())
+            raise ConfigError(
+                "the client is closed.", hint="Make a new one, or keep it open while you use it."
+            )
+        if self._process != os.getpid():
+            self._inherited = self._stacks
+            self._begin()
+
+    def take(self, target: Origin, max_idle: float | None) -> tuple[Any | None, list[Any]]:
+        """Return a kept connection, if one is fresh enough, and stale ones that are to be closed.
+
+        Stale ones are closed before a request and not after it: once an answer is there, nothing
+        may come between it and the caller.
+        """
+        stack = self._stacks.setdefault(target, deque())
+        moment = time.monotonic()
+        stale = list(self._stale(stack, moment))
         try:
             kept = stack.pop()
         except IndexError:
-            return None, []
-        limit = KEEPALIVE_SECONDS if max_idle is None else max_idle
-        if time.monotonic() - kept.since <= limit:
-            return kept.transport, []
-        return None, [kept.transport]
+            return None, stale
+        if max_idle is None or moment - kept.since <= max_idle:
+            return kept.transport, stale
+        return None, [*stale, kept.transport]
 
-    def keep(self, target: Origin, transport: Any) -> list[Any]:
-        """Put a connection back on top; return those at the bottom that have grown stale."""
-        if self.closed:
-            return [transport]
-        moment = time.monotonic()
-        stack = self.stacks[target]
-        stack.append(_Idle(transport, moment))
-        stale: list[Any] = []
+    def _stale(self, stack: deque[_Idle], moment: float) -> Iterator[Any]:
         try:
             while moment - stack[0].since > KEEPALIVE_SECONDS:
-                stale.append(stack.popleft().transport)
-        except IndexError:  # another thread has emptied it meanwhile
-            pass
-        return stale
+                yield stack.popleft().transport
+        except IndexError:  # empty, perhaps by another thread's doing
+            return
+
+    def keep(self, target: Origin, transport: Any) -> None:
+        """Put a connection back on top of its stack."""
+        self._stacks.setdefault(target, deque()).append(_Idle(transport, time.monotonic()))
 
     def drain(self) -> Iterator[Any]:
         """Take no more, and give out every kept connection to be closed."""
         self.closed = True
-        for stack in self.stacks.values():
+        for stack in list(self._stacks.values()):
             while stack:
                 yield stack.pop().transport
 
@@ -135,15 +163,13 @@ class _Pool:
         return type(self)(config, self._connections)
 
     def _options(self, target: Origin) -> dict[str, Any]:
-        """Return how httpx is to make a transport of one connection to an origin."""
+        """Return how to make a connection to an origin."""
         proxy = self._config.proxy_for(target)
-        needs_tls = target.scheme == "https" or (proxy or "").startswith("https:")
+        secure = target.scheme == "https"
         return {
-            # httpx would otherwise make a context of its own for every transport.
-            "verify": self._connections.tls_context() if needs_tls else False,
+            "ssl_context": self._connections.tls_context() if secure else None,
             "proxy": None if proxy is None else self._proxy(proxy),
-            "limits": _ONE,
-            "trust_env": False,
+            "keepalive_expiry": KEEPALIVE_SECONDS,
         }
 
     def _proxy(self, url: str) -> httpx.Proxy:
@@ -151,71 +177,84 @@ class _Pool:
         return httpx.Proxy(url, ssl_context=self._connections.tls_context() if secure else None)
 
     def _api_request(
-        self, request: Request, key: str, content: Any, seconds: float
+        self, request: Request, key: Secret, content: Any, deadline: Deadline
     ) -> httpx.Request:
-        config = self._config
         headers = {
             "user-agent": USER_AGENT,
             "accept": "application/json",
             "accept-encoding": "gzip",
-            **config.extra_headers,
+            **self._config.extra_headers,
             **request.headers,
-            "authorization": f"Bearer {key}",
         }
         if request.json is not None:
             headers["content-type"] = "application/json"
         elif request.body is not None:
             headers["content-type"] = request.body.content_type
             headers["content-length"] = str(request.body.length)
-        return httpx.Request(
-            request.method,
-            config.base_url + request.path,
-            params=dict(request.params) or None,
-            headers=headers,
-            content=content,
-            extensions={"timeout": _timeouts(seconds)},
+        url = self._config.base_url + request.path
+        params = dict(request.params) or None
+        message = self._message(
+            request.method, url, headers, deadline, content=content, params=params
         )
+        # Set last and in place, so that no local variable of ours holds the key.
+        message.headers["authorization"] = f"Bearer {key.reveal()}"
+        return message
 
     def _fetch_request(self, step: Fetch) -> httpx.Request:
         """Return the request for an output: nothing in it says who is asking."""
-        return httpx.Request(
-            "GET",
-            step.url,
-            headers={"user-agent": USER_AGENT, "accept-encoding": "identity", **step.headers},
-            extensions={"timeout": _timeouts(self._config.request_timeout)},
-        )
+        headers = {"user-agent": USER_AGENT, "accept-encoding": "identity", **step.headers}
+        return self._message("GET", step.url, headers, Deadline())
 
-    def _seconds(self, limit: float | None) -> float:
+    def _message(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        deadline: Deadline,
+        **parts: Any,
+    ) -> httpx.Request:
         seconds = self._config.request_timeout
-        return seconds if limit is None else min(seconds, limit)
+        connect = min(seconds, _CONNECT_SECONDS)
+        timeouts = {"connect": connect, "read": seconds, "write": seconds, "pool": seconds}
+        try:
+            return httpx.Request(
+                method,
+                url,
+                headers=dict(headers),
+                extensions={"timeout": timeouts, DEADLINE: deadline},
+                **parts,
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing has been sent
+            raise TransportFault(_describe(error), sent=False) from _bare(error)
+
+    def _seconds(self, *limits: float | None) -> float:
+        return min(
+            [self._config.request_timeout, *(limit for limit in limits if limit is not None)]
+        )
 
 
 class SyncPool(_Pool):
     """The connections of a synchronous client; any number of threads may use them."""
 
-    def __init__(self, config: Config, connections: _Connections | None = None) -> None:
-        super().__init__(config, connections)
-        self._connections.places = self._connections.places or threading.BoundedSemaphore(
-            MAX_IN_FLIGHT
-        )
-
-    def exchange(self, step: Send, key: str, limit: float | None) -> Response:
+    def exchange(self, step: Send, key: Secret, limit: float | None) -> Response:
         """Send a request and read the whole answer, within so many seconds if there is a limit.
 
         Raises:
             TransportFault: There was none.
         """
-        request, seconds = step.request, self._seconds(limit)
-        content = _json_bytes(request) if request.body is None else request.body.chunks()
-        message = self._api_request(request, key, content, seconds)
-        answer = bytearray()
+        request, seconds = step.request, self._seconds(limit, step.limit)
         deadline = _deadline(request, seconds)
+        content = _content(request, deadline, seconds)
+        message = self._api_request(request, key, content, deadline)
+        answer = _Answer()
 
         def read(response: httpx.Response) -> None:
-            for piece in response.iter_bytes():
-                _take_piece(answer, piece, deadline)
+            answer.begin(response)
+            for piece in response.iter_raw():
+                answer.take(piece)
 
-        return self._perform(message, step.max_idle, read, answer).without(key)
+        response = self._perform(self._config.base, message, step.max_idle, read)
+        return _blotted(response, answer.content(), key)
 
     def fetch(self, step: Fetch) -> Response:
         """Stream an output into a sink.
@@ -225,74 +264,78 @@ class SyncPool(_Pool):
         """
 
         def read(response: httpx.Response) -> None:
-            if step.sink.begin(response.status_code, _headers(response)):
+            if step.sink.begin(response.status_code, dict(response.headers)):
                 for piece in response.iter_raw(_MIB):
                     step.sink.write(piece)
 
-        return self._perform(self._fetch_request(step), None, read, bytearray())
+        response = self._perform(origin(step.url), self._fetch_request(step), None, read)
+        return Response(response.status_code, dict(response.headers))
 
     def _perform(
-        self, message: httpx.Request, max_idle: float | None, read: Any, answer: bytearray
-    ) -> Response:
-        target = origin(str(message.url))
+        self, target: Origin, message: httpx.Request, max_idle: float | None, read: Any
+    ) -> httpx.Response:
+        self._connections.check()
         with self._connections.places:
             transport = self._connect(target, max_idle)
             try:
-                response = transport.handle_request(message)
+                response: httpx.Response = transport.handle_request(message)
                 try:
                     read(response)
                 finally:
                     response.close()
-            except BaseException as error:
-                self._close([transport])
-                fault = as_fault(error)
-                if fault is error:
-                    raise
-                raise fault from error
+            except BaseException as error:  # noqa: BLE001 - raised again as what it means
+                self._close(transport)
+                raise_fault(error)
             self._release(target, transport)
-        return Response(response.status_code, _headers(response), bytes(answer))
+        return response
 
     def _connect(self, target: Origin, max_idle: float | None) -> Any:
         if self._config.transport is not None:
             return self._config.transport
         kept, stale = self._connections.take(target, max_idle)
-        self._close(stale)
-        return kept or httpx.HTTPTransport(**self._options(target))
+        self._close(*stale)
+        return kept or Line(**self._options(target))
 
     def _release(self, target: Origin, transport: Any) -> None:
-        if transport is not self._config.transport:
-            self._close(self._connections.keep(target, transport))
+        if self._connections.closed:
+            self._close(transport)
+        elif transport is not self._config.transport:
+            self._connections.keep(target, transport)
 
-    def _close(self, transports: list[Any]) -> None:
+    def _close(self, *transports: Any) -> None:
         for transport in transports:
             if transport is not self._config.transport:
                 transport.close()
 
     def close(self) -> None:
         """Close every connection; those in use close when they come back."""
-        self._close(list(self._connections.drain()))
+        self._close(*self._connections.drain())
 
 
 class AsyncPool(_Pool):
     """The connections of an asynchronous client, on the event loop that first uses them."""
 
-    async def exchange(self, step: Send, key: str, limit: float | None) -> Response:
+    async def exchange(self, step: Send, key: Secret, limit: float | None) -> Response:
         """Send a request and read the whole answer, within so many seconds if there is a limit.
 
         Raises:
             TransportFault: There was none.
         """
-        request, seconds = step.request, self._seconds(limit)
-        content = _json_bytes(request) if request.body is None else _in_thread(request.body)
-        message = self._api_request(request, key, content, seconds)
-        answer = bytearray()
+        request, seconds = step.request, self._seconds(limit, step.limit)
         deadline = _deadline(request, seconds)
+        content = _content(request, deadline, seconds)
+        if request.body is not None:
+            content = _InThread(content)
+        message = self._api_request(request, key, content, deadline)
+        answer = _Answer()
 
         async def read(response: httpx.Response) -> None:
-            async for piece in response.aiter_bytes():
-                _take_piece(answer, piece, deadline)
+            answer.begin(response)
+            async for piece in response.aiter_raw():
+                answer.take(piece)
 
-        return (await self._perform(message, step.max_idle, read, answer)).without(key)
+        response = await self._perform(self._config.base, message, step.max_idle, read)
+        return _blotted(response, answer.content(), key)
 
     async def fetch(self, step: Fetch) -> Response:
         """Stream an output into a sink, whose writing is done in a worker thread.
@@ -300,72 +343,147 @@ class AsyncPool(_Pool):
         Raises:
             TransportFault: The answer did not come, or not whole.
         """
-        from anyio.to_thread import run_sync  # noqa: PLC0415 - see Config's clock
+        from anyio.to_thread import run_sync  # noqa: PLC0415 - see clocks
 
         async def read(response: httpx.Response) -> None:
-            if await run_sync(step.sink.begin, response.status_code, _headers(response)):
+            if await run_sync(step.sink.begin, response.status_code, dict(response.headers)):
                 async for piece in response.aiter_raw(_MIB):
                     await run_sync(step.sink.write, piece)
 
-        return await self._perform(self._fetch_request(step), None, read, bytearray())
+        response = await self._perform(origin(step.url), self._fetch_request(step), None, read)
+        return Response(response.status_code, dict(response.headers))
 
     async def _perform(
-        self, message: httpx.Request, max_idle: float | None, read: Any, answer: bytearray
-    ) -> Response:
-        target = origin(str(message.url))
-        async with self._semaphore():
+        self, target: Origin, message: httpx.Request, max_idle: float | None, read: Any
+    ) -> httpx.Response:
+        self._connections.check()
+        async with self._places():
             transport = await self._connect(target, max_idle)
             try:
-                response = await transport.handle_async_request(message)
+                response: httpx.Response = await transport.handle_async_request(message)
                 try:
                     await read(response)
                 finally:
                     await response.aclose()
-            except BaseException as error:
-                await self._close([transport])
-                fault = as_fault(error)
-                if fault is error:
-                    raise
-                raise fault from error
-            await self._release(target, transport)
-        return Response(response.status_code, _headers(response), bytes(answer))
+            except BaseException as error:  # noqa: BLE001 - raised again as what it means
+                await self._close(transport)
+                raise_fault(error)
+            if self._connections.closed:
+                await self._close(transport)
+            elif transport is not self._config.transport:
+                self._connections.keep(target, transport)
+        return response
 
-    def _semaphore(self) -> Any:
-        connections = self._connections
-        if connections.places is None:
-            import anyio  # noqa: PLC0415 - see Config's clock
+    def _places(self) -> Any:
+        """Return the places for requests, on the one event loop that connections can live on.
 
-            connections.places = anyio.Semaphore(MAX_IN_FLIGHT, fast_acquire=True)
-        return connections.places
+        Raises:
+            ConfigError: They belong to another event loop.
+        """
+        import anyio.lowlevel  # noqa: PLC0415 - see clocks
+
+        shared, loop = self._connections, anyio.lowlevel.current_token()
+        if shared.async_places is None:
+            shared.loop = loop
+            shared.async_places = anyio.Semaphore(MAX_IN_FLIGHT, fast_acquire=True)
+        elif shared.loop != loop:
+            raise ConfigError(
+                "this AsyncAleph belongs to another event loop, where its connections are.",
+                hint="Make one inside each asyncio.run, and close it there.",
+            )
+        return shared.async_places
 
     async def _connect(self, target: Origin, max_idle: float | None) -> Any:
         if self._config.transport is not None:
             return self._config.transport
         kept, stale = self._connections.take(target, max_idle)
-        await self._close(stale)
-        return kept or httpx.AsyncHTTPTransport(**self._options(target))
+        await self._close(*stale)
+        return kept or AsyncLine(**self._options(target))
 
-    async def _release(self, target: Origin, transport: Any) -> None:
-        if transport is not self._config.transport:
-            await self._close(self._connections.keep(target, transport))
-
-    async def _close(self, transports: list[Any]) -> None:
+    async def _close(self, *transports: Any) -> None:
         for transport in transports:
             if transport is not self._config.transport:
                 await transport.aclose()
 
     async def close(self) -> None:
         """Close every connection; those in use close when they come back."""
-        await self._close(list(self._connections.drain()))
+        await self._close(*self._connections.drain())
 
 
-def as_fault(error: BaseException) -> BaseException:
-    """Return what a failed exchange means to an operation; what is no fault stays as it is."""
+class _Answer:
+    """The body of an answer while it is read: unpacked if need be, and never without end.
+
+    A few bytes of gzip can stand for gigabytes, so unpacking is bounded as it goes, and only the
+    one packing that was offered is taken.
+    """
+
+    def __init__(self) -> None:
+        self._content = bytearray()
+        self._unpack: Any = None
+
+    def begin(self, response: httpx.Response) -> None:
+        """Take note of how the body is packed."""
+        packing = response.headers.get("content-encoding", "identity").strip().lower()
+        if packing == "gzip":
+            self._unpack = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        elif packing not in {"identity", ""}:
+            raise TransportFault(f"the answer is packed as {packing[:40]!r}", sent=True)
+
+    def take(self, piece: bytes) -> None:
+        """Append a piece as it came."""
+        room = MAX_ANSWER_BYTES + 1 - len(self._content)
+        try:
+            self._content += piece if self._unpack is None else self._unpack.decompress(piece, room)
+        except zlib.error as error:
+            raise TransportFault(f"the answer cannot be unpacked: {error}", sent=True) from error
+        if len(self._content) > MAX_ANSWER_BYTES:
+            raise TransportFault(f"the answer has more than {MAX_ANSWER_BYTES} bytes", sent=True)
+
+    def content(self) -> bytes:
+        """Return the whole body."""
+        if self._unpack is not None and not self._unpack.eof:
+            raise TransportFault("the packed answer is cut off", sent=True)
+        return bytes(self._content)
+
+
+class _InThread:
+    """The pieces of a body, each read in a worker thread: disks block."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        from anyio.to_thread import run_sync  # noqa: PLC0415 - see clocks
+
+        piece = await run_sync(next, self._pieces, None)
+        if piece is None:
+            raise StopAsyncIteration
+        return piece
+
+
+def raise_fault(error: BaseException) -> Any:
+    """Raise what a failed exchange means to an operation; what is no fault stays what it is.
+
+    The frames that an error of the network comes from hold the request with its key, and programs
+    that report errors print their variables: those frames are dropped.
+    """
     if isinstance(error, KreaError | TransportFault) or not isinstance(error, Exception):
-        return error
+        raise error.with_traceback(None)
     sent = not isinstance(error, _NOT_SENT)
-    timed_out = isinstance(error, httpx.TimeoutException)
-    return TransportFault(_describe(error), sent=sent, timed_out=timed_out)
+    timed_out = isinstance(error, _TIMED_OUT)
+    raise TransportFault(_describe(error), sent=sent, timed_out=timed_out) from _bare(error)
+
+
+def _bare(error: BaseException) -> BaseException:
+    """Return an error without the frames that it and its causes passed through."""
+    found: BaseException | None = error
+    while found is not None:
+        found.__traceback__ = None
+        found = found.__cause__ or found.__context__
+    return error
 
 
 def _describe(error: Exception) -> str:
@@ -377,44 +495,29 @@ def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {words[:300]}"
 
 
-def _json_bytes(request: Request) -> bytes | None:
+def _blotted(response: httpx.Response, body: bytes, key: Secret) -> Response:
+    """Return an answer without the key in it: servers and proxies echo what they are sent."""
+    secret = key.reveal()
+    headers = {name: value.replace(secret, "***") for name, value in response.headers.items()}
+    for form in {secret, secret.replace("/", "\\/")}:
+        body = body.replace(form.encode(), b"***")
+    return Response(response.status_code, headers, body)
+
+
+def _content(request: Request, deadline: Deadline, seconds: float) -> Any:
+    if request.body is not None:
+        return _sent_without_hurry(request.body, deadline, seconds)
     if request.json is None:
         return None
     return json.dumps(request.json, separators=(",", ":"), allow_nan=False).encode()
 
 
-def _timeouts(seconds: float) -> dict[str, float]:
-    return {
-        "connect": min(seconds, _CONNECT_SECONDS),
-        "read": seconds,
-        "write": seconds,
-        "pool": seconds,
-    }
+def _deadline(request: Request, seconds: float) -> Deadline:
+    """Return when an answer must be there; before a body has been sent it is not due."""
+    return Deadline(seconds if request.body is None else math.inf)
 
 
-def _deadline(request: Request, seconds: float) -> float:
-    """Return when reading must have ended; a transfer is bounded by each read alone."""
-    return time.monotonic() + seconds if request.body is None else float("inf")
-
-
-def _take_piece(answer: bytearray, piece: bytes, deadline: float) -> None:
-    answer += piece
-    if len(answer) > MAX_ANSWER_BYTES:
-        message = f"the answer is larger than {MAX_ANSWER_BYTES} bytes"
-        raise TransportFault(message, sent=True)
-    if time.monotonic() > deadline:
-        message = "the answer was still dripping in when request_timeout ran out"
-        raise TransportFault(message, sent=True, timed_out=True)
-
-
-def _headers(response: httpx.Response) -> Mapping[str, str]:
-    return dict(response.headers)
-
-
-async def _in_thread(body: Body) -> AsyncIterator[bytes]:
-    """Read a body's pieces in a worker thread: disks block."""
-    from anyio.to_thread import run_sync  # noqa: PLC0415 - see Config's clock
-
-    pieces = body.chunks()
-    while (piece := await run_sync(next, pieces, b"")) != b"":
-        yield piece
+def _sent_without_hurry(body: Body, deadline: Deadline, seconds: float) -> Iterator[bytes]:
+    """Yield a large body, and let the time for the answer begin when it has left."""
+    yield from body.chunks()
+    deadline.restart(seconds)

@@ -8,7 +8,7 @@ from typing import Final
 from krea_aleph import _wire
 from krea_aleph._exchange import attempt, tell
 from krea_aleph._jobs import cancel
-from krea_aleph._steps import Response, draw, emit, now, sleep, today
+from krea_aleph._steps import Response, clean_up, draw, emit, now, sleep, today
 from krea_aleph.errors import (
     AuthenticationError,
     InvalidRequestError,
@@ -20,6 +20,7 @@ from krea_aleph.errors import (
     from_job,
 )
 from krea_aleph.models import AUTO, BACKLOGGED, Job, Update
+from krea_aleph.policies import problem_with_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ _HOPELESS: Final = (AuthenticationError, PermissionDeniedError, NotFoundError)
 _MISSING_LOOKS_FORGIVEN: Final = 3
 # A snapshot that is older deserves a look before the first pause.
 _FRESH_SECONDS: Final = 5.0
+# What the last look may take when no time is left for it.
+_SHORTEST_LOOK: Final = 1.0
 
 
 def wait(config: Config, ref: JobRef, wait_timeout: float | None) -> Steps[Job]:
@@ -55,7 +58,7 @@ def watch(config: Config, ref: JobRef, wait_timeout: float | None) -> Steps[Job]
     Raises:
         WaitTimeoutError: It did not end in time.
     """
-    _check_timeout(wait_timeout)
+    check_timeout(wait_timeout)
     job_id = _wire.job_id(ref, config.account)
     known = ref if isinstance(ref, Job) else Job(job_id, "unknown", config.account)
     try:
@@ -63,8 +66,8 @@ def watch(config: Config, ref: JobRef, wait_timeout: float | None) -> Steps[Job]
     except GeneratorExit:
         raise
     except BaseException as reason:
-        if isinstance(reason, KreaError) and not isinstance(reason, NotFoundError):
-            reason.about(job_id)
+        if isinstance(reason, KreaError):
+            reason.about(job_id, exists=known.fetched_at > 0)
         if isinstance(reason, WaitTimeoutError) or not isinstance(reason, Exception):
             yield from _leave(config, job_id, reason)
         raise
@@ -75,6 +78,7 @@ class _Wait:
 
     def __init__(self, job: Job, wait_timeout: float | None, moment: float, today: float) -> None:
         self.job = job
+        self.looks = 0
         self.faults = 0
         self.missing = 0
         self.fault: KreaError | None = None
@@ -124,13 +128,13 @@ def _look_until_finished(config: Config, known: Job, wait_timeout: float | None)
         pause = 0.0 if ended else (yield from _pause(config, wait))
         if shown != (wait.job, wait.faults) and wait.job.fetched_at:
             shown = (wait.job, wait.faults)
-            yield from emit(Update(wait.job, wait.elapsed, wait.faults, pause))
+            source = "poll" if wait.looks else "start"
+            yield from emit(Update(wait.job, wait.elapsed, wait.faults, pause, source))
         if ended:
             return wait.job
         if wait.left <= 0:
             raise wait.overdue()
         yield from sleep(pause)
-        wait.pass_time((yield from now()))
         yield from _look(config, wait)
 
 
@@ -144,10 +148,15 @@ def _pause(config: Config, wait: _Wait) -> Steps[float]:
 
 def _look(config: Config, wait: _Wait) -> Steps[None]:
     """Look once. A look that fails is a missed one: counted, reported, and nothing more."""
-    answer = yield from attempt(config, _wire.get_job_request(wait.job.id))
+    wait.pass_time((yield from now()))
+    limit = max(wait.left, _SHORTEST_LOOK)
+    answer = yield from attempt(config, _wire.get_job_request(wait.job.id), limit=limit)
+    wait.pass_time((yield from now()))
+    wait.looks += 1
     if isinstance(answer, Response):
         try:
-            seen = _wire.read_job(answer, "get_job", config.account, (yield from today()))
+            moment = yield from today()
+            seen = _wire.read_job(answer, "get_job", config.account, moment, asked=wait.job.id)
         except InvalidResponseError as error:
             answer = error
         else:
@@ -180,15 +189,16 @@ def _may_appear(wait: _Wait, error: KreaError) -> bool:
 
 def _leave(config: Config, job_id: str, reason: BaseException) -> Steps[None]:
     """Leave or cancel the job, as the client is configured, and write on the reason what came."""
+    reason.add_note(f"Job {job_id} was left as it was. Wait for it again with wait({job_id!r}).")
     if config.abandon == "leave":
-        reason.add_note(f"Job {job_id} goes on. Wait for it again with wait({job_id!r}).")
         return
     outcome: str
     try:
+        yield from clean_up()
         outcome = (yield from cancel(config, job_id)).outcome
     except Exception as error:  # noqa: BLE001 - best effort; the reason to leave matters more
         outcome = f"unknown ({type(error).__name__})"
-    reason.add_note(f"Job {job_id} was asked to be cancelled; outcome: {outcome}.")
+    reason.__notes__[-1] = f"Job {job_id} was asked to be cancelled; outcome: {outcome}."
 
 
 def _age(job: Job, today: float) -> float:
@@ -198,13 +208,12 @@ def _age(job: Job, today: float) -> float:
     return max(0.0, today - job.created_at.timestamp())
 
 
-def _check_timeout(seconds: float | None) -> None:
-    if seconds is None:
-        return
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        problem = f"a number of seconds is needed, not {type(seconds).__name__}"
-    elif not (math.isfinite(seconds) and seconds > 0):
-        problem = f"{seconds} is not a positive, finite number of seconds"
-    else:
-        return
-    raise InvalidRequestError("wait_timeout", problem, hint="None, in writing, waits for ever.")
+def check_timeout(seconds: float | None) -> None:
+    """Refuse what is no ``wait_timeout``, before anything is paid for.
+
+    Raises:
+        InvalidRequestError: It is neither a positive number of seconds nor None.
+    """
+    problem = None if seconds is None else problem_with_number(seconds, least=0.001)
+    if problem is not None:
+        raise InvalidRequestError("wait_timeout", problem, hint="None, in writing, waits for ever.")

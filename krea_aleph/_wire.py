@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
+from warnings import warn
 
 from krea_aleph._checks import Pending, Problem, problems
 from krea_aleph._files import MultipartFile, Source
 from krea_aleph._steps import Request, Response
-from krea_aleph.errors import InvalidRequestError, InvalidResponseError
+from krea_aleph.errors import InvalidRequestError, InvalidResponseError, KreaWarning
 from krea_aleph.models import Asset, Checked, Job, Output
 
 TYPE_CHECKING = False
@@ -31,11 +34,15 @@ if TYPE_CHECKING:
     _T = TypeVar("_T")
 
 # Ids become parts of paths, of requests and of files: anything else could lead somewhere else.
-_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,200}")
+# Krea's are UUIDs; taken is what RFC 3986 lets a segment hold as it is, dots alone excepted.
+_ID: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._~:@!$&'()*+,;=-]{1,200}")
 _URL_SCHEMES: Final = ("https:", "http:", "data:")
+_URL_TEXT: Final = re.compile(r"https?:[\x21-\x7e]+", re.IGNORECASE)
+_WORD: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _OTHER_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 # Runway counts UTF-16 units where the contract counts code points.
 _LONGEST_PROMPT_UNITS: Final = 1000
+_LIBRARY: Final = str(Path(__file__).parent)
 _VIDEO: Final = "video"
 _PROMPT: Final = "prompt"
 
@@ -46,6 +53,14 @@ class Prepared(NamedTuple):
     checked: Checked
     sources: Mapping[str, Source]
     warnings: tuple[str, ...]
+
+    def warn(self) -> None:
+        """Warn about what may go wrong, at the line of the caller where Python can find it."""
+        for text in self.warnings:
+            if sys.version_info >= (3, 12):
+                warn(text, KreaWarning, skip_file_prefixes=(_LIBRARY,))
+            else:
+                warn(text, KreaWarning, stacklevel=2)
 
     def body(self, addresses: Mapping[str, str]) -> Mapping[str, Any]:
         """Return the body with the addresses that the files have got, by placeholder."""
@@ -73,6 +88,9 @@ def prepare(
 
     _check_prompt(prompt)
     _check_mapping(extra_body or {})
+    for taken, ours in ((VIDEO, _VIDEO), (PROMPT, _PROMPT)):
+        if taken in options:
+            raise InvalidRequestError(taken, f"it is the argument {ours!r} here")
     wire = {WIRE_NAMES.get(name, name): value for name, value in options.items()}
     names = {wire_name: name for name, wire_name in WIRE_NAMES.items()}
     names |= {VIDEO: _VIDEO, PROMPT: _PROMPT}
@@ -148,7 +166,7 @@ class _Media:
     def _address(self, value: Any, field: str) -> str:
         if isinstance(value, (Pending, Asset)):
             return value.url if isinstance(value, Asset) else value
-        if isinstance(value, str) and value.startswith(_URL_SCHEMES):
+        if _is_url(value):
             return _checked_url(value, field)
         source = open_source(value, field)
         self.fields[field] = source
@@ -164,7 +182,7 @@ def open_source(value: Any, field: str) -> Source:
     Raises:
         InvalidRequestError: It is no file that can be.
     """
-    if isinstance(value, Asset) or (isinstance(value, str) and value.startswith(_URL_SCHEMES)):
+    if isinstance(value, Asset) or _is_url(value):
         raise InvalidRequestError(
             field, "it has an address already", hint="Pass it to submit or transform as it is."
         )
@@ -181,6 +199,10 @@ def open_source(value: Any, field: str) -> Source:
             hint="Give a URL, a path, an open binary file or an asset.",
         )
     return Source.open(field, value)
+
+
+def _is_url(value: object) -> bool:
+    return isinstance(value, str) and value[:6].lower().startswith(_URL_SCHEMES)
 
 
 def _checked_url(url: str, field: str) -> str:
@@ -288,8 +310,10 @@ def check_webhook_url(url: str | None) -> None:
         InvalidRequestError: It is no http or https URL.
     """
     if url is not None:
-        if not str(url).startswith(("https:", "http:")):
-            raise InvalidRequestError("webhook_url", f"{url!r} is no http or https URL")
+        if not _URL_TEXT.fullmatch(str(url)):
+            raise InvalidRequestError(
+                "webhook_url", f"{url!r} is no http or https URL", hint="It has to be plain ASCII."
+            )
         _checked_url(url, "webhook_url")
 
 
@@ -326,6 +350,12 @@ def list_jobs_request(
     from krea_aleph_api.api.jobs import list_jobs
     from krea_aleph_api.types import UNSET
 
+    asked: list[tuple[str, Sequence[Any]]] = [("types", types)]
+    asked += [] if status is None else [("status", [status])]
+    for name, words in asked:
+        for word in words:
+            if not isinstance(word, str) or not _WORD.fullmatch(word):
+                raise InvalidRequestError(name, f"{word!r} is no {name}")
     kwargs = list_jobs.request_kwargs(
         cursor=cursor or UNSET,
         limit=limit,
@@ -394,9 +424,7 @@ def asset_id(ref: Asset | str, account: str) -> str:
 def _checked_id(field: str, value: object) -> str:
     if not isinstance(value, str) or not _is_id(value):
         shown = repr(value)[:100]
-        raise InvalidRequestError(
-            field, f"{shown} is no id", hint="An id has letters, digits, - and _ only."
-        )
+        raise InvalidRequestError(field, f"{shown} is no id", hint="Give one that Krea gave out.")
     return value
 
 
@@ -404,15 +432,20 @@ def _is_id(value: object) -> bool:
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
-def read_job(response: Response, operation: str, account: str, moment: float) -> Job:
+def read_job(
+    response: Response, operation: str, account: str, moment: float, *, asked: str | None = None
+) -> Job:
     """Return the job of an answer.
 
     Raises:
-        InvalidResponseError: There is none in it.
+        InvalidResponseError: There is none in it, or not the one that was asked about: whoever
+            believed it would hand out somebody else's video.
     """
     job = _job(_object(response, operation), account, moment)
     if job is None:
         raise InvalidResponseError(operation, "it has no usable job_id", response.body)
+    if asked not in {None, job.id}:
+        raise InvalidResponseError(operation, f"it is about {job.id}, not {asked}", response.body)
     return job
 
 

@@ -39,9 +39,12 @@ if TYPE_CHECKING:
 class _Client:
     """What the colours share: the configuration, and how a request is prepared."""
 
+    _transport_methods: tuple[str, ...]
+
     def __init__(self, options: ClientOptions) -> None:
-        self._options = options
-        self._config = Config.resolve(options)
+        self._config = Config.resolve(options, self._transport_methods)
+        # In place of the key its keyring, which hides it, and which derived clients share.
+        self._options: Any = {**options, "api_key": self._config.keys}
 
     def __repr__(self) -> str:
         config = self._config
@@ -77,7 +80,9 @@ class _Client:
         Raises:
             InvalidRequestError: It would be refused; names field, value and remedy.
         """
-        return self._ask(video, prompt, extra_body, options)().checked
+        prepared = self._ask(video, prompt, extra_body, options)()
+        prepared.warn()
+        return prepared.checked
 
     def _ask(
         self,
@@ -105,6 +110,8 @@ class Aleph(_Client):
         ...     saved = aleph.transform("in.mp4", "make it snow", "out.mp4")
         ...     print(saved.path)
     """
+
+    _transport_methods = ("handle_request", "close")
 
     def __init__(self, **options: Unpack[ClientOptions]) -> None:
         """Configure a client; nothing is sent and no key callable is called yet.
@@ -386,6 +393,8 @@ class AsyncAleph(_Client):
         ...         saved = await aleph.transform("in.mp4", "make it snow", "out.mp4")
         ...         print(saved.path)
     """
+
+    _transport_methods = ("handle_async_request", "aclose")
 
     def __init__(self, **options: Unpack[ClientOptions]) -> None:
         """Configure a client; nothing is sent and no key callable is called yet.

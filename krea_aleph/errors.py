@@ -90,14 +90,21 @@ class KreaError(Exception):
         self.resubmit = resubmit or type(self).resubmit
         self.hint = type(self).hint if hint is None else hint
 
-    def about(self, job_id: str, *, charged: Charged = "unknown") -> None:
-        """Note that a paid job exists behind this error, so that its id is not lost with it."""
+    def about(self, job_id: str, *, exists: bool = True, charged: Charged = "unknown") -> None:
+        """Note which job this error is about, so that its id is not lost.
+
+        Args:
+            job_id: The job's id.
+            exists: Whether it is known to exist: then it may be paid for already.
+            charged: What that means for ``charged``.
+        """
         if self.job_id is not None:
             return
         self.job_id = job_id
-        self.charged = charged
-        self.resubmit = "never"
-        self.hint = f"{self.hint} The job exists: go on with wait({job_id!r}).".strip()
+        if exists:
+            self.charged = charged
+            self.resubmit = "never"
+            self.hint = f"{self.hint} The job was accepted: go on with wait({job_id!r}).".strip()
 
     def __str__(self) -> str:
         words = str(self.args[0]) if self.args else ""

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 StrPath: TypeAlias = str | PathLike[str]
+Outcome: TypeAlias = Literal[
+    "cancelled", "requested", "already_cancelled", "already_finished", "refused", "unknown"
+]
 Exists: TypeAlias = Literal["error", "replace", "keep"]
 
 # Only these end a job. Any other status, known today or not, means that it still runs: Krea added
@@ -221,7 +224,7 @@ class Update:
         elapsed: Seconds since the wait began.
         poll_faults: How many looks have failed so far.
         next_look: Seconds until the next one; 0 when there is none.
-        source: What brought the news: "poll", or "submit" for the first one of ``transform``.
+        source: What brought the news: "poll" for a look, "start" for what was known before.
     """
 
     job: Job
@@ -242,9 +245,7 @@ class Cancellation:
         job: The newest snapshot.
     """
 
-    outcome: Literal[
-        "cancelled", "requested", "already_cancelled", "already_finished", "refused", "unknown"
-    ]
+    outcome: Outcome
     job: Job
 
 
@@ -315,12 +316,31 @@ class Clock(Protocol):
         ...
 
 
-class Transport(Protocol):
-    """A transport of one's own: what httpx's own transports offer, in the client's colour.
+class SyncTransport(Protocol):
+    """What `Aleph` needs of a transport of one's own; httpx's transports have it."""
 
-    A synchronous client calls ``handle_request`` and ``close``; an asynchronous one calls
-    ``handle_async_request`` and ``aclose``. The values are httpx's ``Request`` and ``Response``.
-    """
+    def handle_request(self, request: Any, /) -> Any:
+        """Send an httpx ``Request`` and return an httpx ``Response``, its body unread."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class AsyncTransport(Protocol):
+    """What `AsyncAleph` needs of a transport of one's own; httpx's transports have it."""
+
+    async def handle_async_request(self, request: Any, /) -> Any:
+        """Send an httpx ``Request`` and return an httpx ``Response``, its body unread."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        ...
+
+
+Transport: TypeAlias = SyncTransport | AsyncTransport
 
 
 def _isoformat(moment: datetime | None) -> str | None:

@@ -144,8 +144,18 @@ class PollPolicy:
         return max(pause, min(retry_after or 0.0, self.max_retry_after))
 
 
+def problem_with_number(value: object, *, least: float = 0.0) -> str | None:
+    """Say why a value is no finite number from a least one up, or None when it is."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return f"a number is needed, not {type(value).__name__}"
+    try:
+        fits = math.isfinite(value) and value >= least
+    except OverflowError:  # an int that no float can hold
+        fits = False
+    return None if fits else f"{str(value)[:20]} is no finite number from {least:g} up"
+
+
 def _check_number(policy: str, name: str, value: object, *, least: float = 0.0) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not (number and math.isfinite(value) and value >= least):  # type: ignore[arg-type,operator]
-        message = f"{policy}: {name} is {value!r}; it must be a finite number from {least:g} up."
-        raise ConfigError(message)
+    problem = problem_with_number(value, least=least)
+    if problem is not None:
+        raise ConfigError(f"{policy}: {name}: {problem}.")

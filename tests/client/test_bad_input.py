@@ -64,8 +64,8 @@ OPTIONS: list[tuple[dict[str, Any], str, str]] = [
     ({"init_image_url": 5}, "init_image_url", "int"),
     ({"ration": "1280:720"}, "ration", "ratio"),
     ({"extra_body": {"seed": "x"}}, "seed", "a number"),
-    ({"extra_body": {"odd": math.nan}}, "extra_body", "JSON"),
-    ({"extra_body": {"odd": object()}}, "extra_body", "JSON"),
+    ({"extra_body": {"odd": math.nan}}, "odd", "JSON"),
+    ({"extra_body": {"odd": object()}}, "odd", "JSON"),
     ({"webhook_url": "example.com"}, "webhook_url", "http"),
     ({"webhook_url": "https://"}, "webhook_url", "host"),
 ]

@@ -67,7 +67,7 @@ def test_a_deadline(aleph: Any, emulator: Emulator) -> None:
     error = caught.value
     assert error.job.id in str(error)
     assert error.job_id == error.job.id
-    assert any("goes on" in note for note in error.__notes__)
+    assert any("Wait for it again" in note for note in error.__notes__)
     assert aleph.wait(error.job).succeeded
     assert emulator.accepted == 1
 
