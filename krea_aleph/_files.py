@@ -50,17 +50,20 @@ _MARKUP: Final = re.compile(
     rb"\s*(?:<(?:!doctype|html|head|body|\?xml|error)|\{\s*\")", re.IGNORECASE
 )
 _EXTENSIONS: Final = {
+    "video/mp4": ".mp4",
+    "video/quicktime": ".mov",
+    "video/webm": ".webm",
     "image/jpeg": ".jpg",
     "image/png": ".png",
     "image/webp": ".webp",
     "image/heic": ".heic",
-    "video/mp4": ".mp4",
-    "video/quicktime": ".mov",
-    "video/webm": ".webm",
     "model/gltf-binary": ".glb",
     "audio/wav": ".wav",
     "audio/mpeg": ".mp3",
 }
+_OTHER_EXTENSION: Final = ".bin"
+# All that results are saved with, videos first.
+EXTENSIONS: Final = (*_EXTENSIONS.values(), _OTHER_EXTENSION)
 
 
 def sniff(head: bytes) -> str | None:
@@ -98,7 +101,7 @@ def looks_like_a_page(head: bytes) -> bool:
 
 def extension(media_type: str | None) -> str:
     """Return the usual extension for a media type."""
-    return _EXTENSIONS.get(media_type or "", ".bin")
+    return _EXTENSIONS.get(media_type or "", _OTHER_EXTENSION)
 
 
 class Source:

@@ -12,11 +12,12 @@ import os
 import re
 import secrets
 import sys
+import weakref
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
-from krea_aleph._files import extension, looks_like_a_page, sniff
+from krea_aleph._files import EXTENSIONS, extension, looks_like_a_page, sniff
 from krea_aleph.errors import DownloadError, InvalidRequestError
 from krea_aleph.models import Saved
 
@@ -33,7 +34,11 @@ if TYPE_CHECKING:
 LARGEST_RESULT_BYTES: Final = 4 * 2**30
 _HEAD_BYTES: Final = 4096
 _PIECE_BYTES: Final = 2**20
-_CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)")
+_CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,19})-[0-9]+/([0-9]{1,19}|\*)")
+_IDENTITY: Final = "identity"
+# What is checked before a job has an id, and how long the name of a partial file can become.
+_ANY_ID: Final = "0" * 36
+_LONGEST_PART_ENDING: Final = "-99.00000000.part"
 _OK, _PARTIAL, _NO_SUCH_RANGE = 200, 206, 416
 
 
@@ -51,39 +56,27 @@ class Target(NamedTuple):
         Raises:
             InvalidRequestError: Nothing could be saved there; the text says why.
         """
-        if exists not in {"error", "replace", "keep"}:
+        if exists not in ("error", "replace", "keep"):
             raise InvalidRequestError("exists", f"{exists!r} is none of 'error', 'replace', 'keep'")
-        try:
-            path = Path(text := os.fspath(output))
-        except TypeError as error:
-            raise InvalidRequestError("output", f"{output!r} is no path") from error
-        if "\0" in str(path):
-            raise InvalidRequestError("output", f"{text!r} is no path: it has a null character")
-        is_folder = _is_folder(path) or str(text).endswith((os.sep, "/"))
+        text = _path_text(output)
+        path = Path(text)
+        is_folder = _is_folder(path) or text.endswith((os.sep, "/"))
         target = cls(path, None, exists) if is_folder else cls(path.parent, path.name, exists)
         target.check()
         return target
 
     def check(self) -> None:
         """Refuse a folder that nothing can be saved in, and a name that is taken."""
+        _check_usable(self.folder, self.folder)
         if not _is_folder(self.folder):
             raise InvalidRequestError(
                 "output", f"the folder {str(self.folder)!r} does not exist", hint="Make it first."
             )
         if not os.access(self.folder, os.W_OK | os.X_OK):
             raise InvalidRequestError("output", f"the folder {str(self.folder)!r} is not writable")
-        self._check_name()
+        name = f"{self.name or _ANY_ID}{_LONGEST_PART_ENDING}"
+        _check_usable(self.folder / name, self.folder / (self.name or ""))
         self.refuse_existing()
-
-    def _check_name(self) -> None:
-        """Refuse a name that no file can have, with the partial file's ending added."""
-        try:
-            (self.folder / f"{self.name or ''}.part").lstat()
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            problem = f"{self.name!r} cannot be used: {error.strerror}"
-            raise InvalidRequestError("output", problem) from error
 
     def refuse_existing(self, job: Job | None = None) -> None:
         """Stop before anything is paid or fetched for a name that is taken.
@@ -104,8 +97,8 @@ class Target(NamedTuple):
         if self.name is not None:
             path = self.folder / self.name
             return path if os.path.lexists(path) else None
-        found = sorted(self.folder.glob(f"{job.id}.*")) if job else []
-        return next((path for path in found if path.suffix != ".part"), None)
+        paths = [self.folder / f"{job.id}{ending}" for ending in EXTENSIONS] if job else []
+        return next(filter(os.path.lexists, paths), None)
 
     def stem(self, job: Job) -> str:
         """Return what the names of a job's files begin with."""
@@ -129,6 +122,11 @@ class PartFile:
         self._size = 0
         self._expected: int | None = None
         self._etag: str | None = None
+        self._taken = False
+        self._note = ""
+        # Removes it, unless it is finished. A task that is cancelled may never get to see the file
+        # that its worker thread has opened, and then this happens by itself.
+        self.discard = weakref.finalize(self, _remove, self.path, self._file)
 
     def resume_headers(self) -> dict[str, str]:
         """Return the headers that ask for the rest.
@@ -142,13 +140,13 @@ class PartFile:
 
     @property
     def whole(self) -> bool:
-        """Whether everything that was announced is there."""
-        return self._size > 0 and self._expected in {None, self._size}
+        """Whether everything that the last answer announced is there."""
+        return self._taken and self._size > 0 and self._expected in {None, self._size}
 
     @property
     def progress(self) -> str:
         """How far it is, in words."""
-        return f"{self._size} of {self._expected or 'unknown'} bytes"
+        return f"{self._size} of {self._expected or 'unknown'} bytes{self._note}"
 
     def begin(self, status: int, headers: Mapping[str, str]) -> bool:
         """Take note of the answer, and say whether its body is wanted.
@@ -156,29 +154,33 @@ class PartFile:
         Raises:
             DownloadError: The result is absurdly large, or the disk does not let us begin again.
         """
-        if status == _PARTIAL:
-            return self._continues(headers.get("content-range", ""))
-        if status == _NO_SUCH_RANGE:
-            self._etag = None
+        encoding = headers.get("content-encoding") or _IDENTITY
+        self._note = "" if encoding == _IDENTITY else f", encoded as {encoding[:40]!r}"
+        self._taken = encoding == _IDENTITY and self._takes(status, headers)
+        if not self._taken and status in {_OK, _PARTIAL, _NO_SUCH_RANGE}:
+            self._etag = None  # the next try begins again
+        self._check_size(self._expected or 0)
+        return self._taken
+
+    def _takes(self, status: int, headers: Mapping[str, str]) -> bool:
         if status != _OK:
-            return False
+            return status == _PARTIAL and self._continues(headers)
         self._restart()
         length = headers.get("content-length", "")
         self._expected = int(length) if length.isascii() and length.isdigit() else None
         etag = headers.get("etag", "")
         self._etag = etag if etag.startswith('"') else None
-        self._check_size(self._expected or 0)
         return True
 
-    def _continues(self, content_range: str) -> bool:
-        """Say whether a range is the rest of what is there; if not, the next try begins again."""
-        found = _CONTENT_RANGE.fullmatch(content_range)
-        total = None if found is None or found[2] == "*" else int(found[2])
-        expected = self._expected or total
-        if found is None or int(found[1]) != self._size or expected != (total or expected):
-            self._etag = None
+    def _continues(self, headers: Mapping[str, str]) -> bool:
+        """Say whether an answer is the rest that was asked for, and of the same file."""
+        found = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
+        if found is None or not self.resume_headers() or int(found[1]) != self._size:
             return False
-        self._expected = expected
+        total = self._expected if found[2] == "*" else int(found[2])
+        if self._expected not in {None, total} or headers.get("etag", self._etag) != self._etag:
+            return False
+        self._expected = total
         return True
 
     def write(self, data: bytes) -> None:
@@ -218,17 +220,10 @@ class PartFile:
             job=job,
         )
 
-    def discard(self) -> None:
-        """Remove it. Once it is finished this does nothing."""
-        if not self._file.closed:
-            with suppress(OSError):
-                self.path.unlink()
-            with suppress(OSError):  # bytes that never reached a full disk
-                self._file.close()
-
     def _rename(self, final: Path, exists: Exists) -> None:
         if exists == "replace" or not _link(self.path, final):
             self.path.replace(final)
+        self.discard.detach()
         self._file.close()
         _sync_folder(final.parent)
 
@@ -295,10 +290,33 @@ def part_for(target: Target, job: Job, index: int, url: str) -> PartFile:
         raise DownloadError(message, url=url, job_id=job.id) from error
 
 
+def _path_text(output: object) -> str:
+    try:
+        text: object = os.fspath(output)  # type: ignore[call-overload]  # whatever it is
+    except TypeError:
+        text = None
+    if not isinstance(text, str):
+        raise InvalidRequestError("output", f"{output!r} is no path")
+    if not text:
+        raise InvalidRequestError("output", "it is empty", hint='Use "." for the current folder.')
+    return text
+
+
+def _check_usable(path: Path, shown: Path) -> None:
+    """Refuse a path that nothing can be at; that nothing is there yet is fine."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        words = getattr(error, "strerror", None) or str(error)
+        raise InvalidRequestError("output", f"{str(shown)!r} cannot be used: {words}") from error
+
+
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # a name that is too long, for instance
+    except (OSError, ValueError):  # a name that is too long, for instance
         return False
 
 
@@ -345,9 +363,16 @@ def _lock(file: IO[bytes]) -> bool:
 def _still_at(path: Path, file: IO[bytes]) -> bool:
     """Whether it has kept its name: who held the lock before may have made it a final file."""
     try:
-        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+        return os.path.samestat(path.lstat(), os.fstat(file.fileno()))
     except FileNotFoundError:
         return False
+
+
+def _remove(path: Path, file: IO[bytes]) -> None:
+    with suppress(OSError):
+        path.unlink()
+    with suppress(OSError):  # bytes that never reached a full disk
+        file.close()
 
 
 def _digest(file: IO[bytes]) -> str:

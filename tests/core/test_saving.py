@@ -1,5 +1,6 @@
 """Saving results: a partial file beside the final one, then one new name."""
 
+import gc
 import os
 import re
 import resource
@@ -15,7 +16,7 @@ from krea_aleph._saving import PartFile, Target, keep, part_for, together
 from krea_aleph.errors import DownloadError, InvalidRequestError
 from krea_aleph.models import Exists, Job, Output, Saved
 
-from .transcript import CLIP, CLIP_URL
+from .transcript import CLIP, CLIP_URL, label
 
 JOB = Job("j1", "completed", outputs=(Output(CLIP_URL), Output(CLIP_URL)))
 
@@ -62,9 +63,13 @@ def test_a_folder(tmp_path: Path) -> None:
         ("missing/out.mp4", "error", "the folder '.*missing' does not exist"),
         ("missing/", "error", "the folder '.*missing' does not exist"),
         ("taken.mp4/out.mp4", "error", "the folder '.*taken.mp4' does not exist"),
-        ("nul\0byte.mp4", "error", "null character"),
+        ("out.mp4", ["error"], r"exists: \['error'\] is none of"),
+        ("nul\0byte.mp4", "error", "cannot be used: .*null"),
+        ("nul\0byte/out.mp4", "error", "cannot be used: .*null"),
+        ("\ud800.mp4", "replace", "cannot be used: .*surrogates not allowed"),
+        ("x" * 300 + "/out.mp4", "replace", "File name too long"),
         ("x" * 252 + ".mp4", "replace", "File name too long"),
-        ("x" * 248 + ".mp4", "replace", "File name too long"),  # its .part would be
+        ("x" * 235 + ".mp4", "replace", "File name too long"),  # its .part might be
     ],
 )
 def test_nothing_is_paid_for_an_output_that_cannot_work(
@@ -78,11 +83,33 @@ def test_nothing_is_paid_for_an_output_that_cannot_work(
     assert caught.value.charged == "no"
 
 
-@pytest.mark.parametrize("output", [None, 7, b"bytes.mp4", object()])
+class BytesPath:
+    """A path of the kind that is no text."""
+
+    def __fspath__(self) -> bytes:
+        return b"bytes.mp4"
+
+
+@pytest.mark.parametrize("output", [None, 7, b"bytes.mp4", BytesPath(), object()], ids=label)
 def test_what_is_no_path(output: Any) -> None:
     """What is no path is refused by name."""
     with pytest.raises(InvalidRequestError, match="is no path"):
         Target.checked(output, "error")
+
+
+def test_an_empty_path() -> None:
+    """An empty text, an unset variable perhaps, does not mean the current folder."""
+    with pytest.raises(InvalidRequestError, match="output: it is empty"):
+        Target.checked("", "error")
+
+
+def test_the_longest_names(tmp_path: Path) -> None:
+    """A name that passes can be saved under, a second result and a busy .part included."""
+    target = Target.checked(tmp_path / ("x" * 234 + ".mp4"), "error")
+    parts = [part_for(target, JOB, 98, CLIP_URL) for _ in range(2)]
+    fill(parts[1])
+    assert parts[1].finish(target, JOB, 98).path.exists()
+    parts[0].discard()
 
 
 def test_a_folder_that_is_not_writable(tmp_path: Path) -> None:
@@ -99,10 +126,13 @@ def test_a_folder_that_is_not_writable(tmp_path: Path) -> None:
 def test_what_is_in_the_way(tmp_path: Path) -> None:
     """In a folder only files of the job are in the way, and partial ones are not."""
     target = Target(tmp_path, None, "error")
-    for name in ("j1.part", "j10.mp4", "j1-2.mp4"):
+    for name in ("j1.part", "j10.mp4", "j1-2.mp4", "j1.json", "j1.mp4.part", "j1.mp4.txt"):
         (tmp_path / name).touch()
     assert target.existing() is None
     assert target.existing(JOB) is None
+    (tmp_path / "j1.bin").touch()
+    assert target.existing(JOB) == tmp_path / "j1.bin"
+    (tmp_path / "j1.jpg").touch()
     (tmp_path / "j1.mp4").touch()
     assert target.existing(JOB) == tmp_path / "j1.mp4"
     with pytest.raises(InvalidRequestError, match="exists"):
@@ -176,6 +206,10 @@ def test_resuming(part: PartFile) -> None:
         (206, {"content-range": "bytes 3-9/10"}),
         (206, {"content-range": "bytes 5-9/10"}),
         (206, {"content-range": "bytes 4-9/11"}),
+        (206, {"content-range": "bytes 4-9/10", "etag": '"v2"'}),
+        (206, {"content-range": "bytes 4-9/10", "content-encoding": "gzip"}),
+        (206, {"content-range": f"bytes {'9' * 5000}-9/10"}),
+        (200, {"content-encoding": "gzip", "content-length": "10", "etag": '"v1"'}),
         (206, {"content-range": "4-9"}),
         (206, {"content-range": "bytes \u0664-9/10"}),
         (206, {}),
@@ -190,12 +224,58 @@ def test_a_rest_that_does_not_fit(status: int, headers: dict[str, str], part: Pa
     assert part.resume_headers() == {}
 
 
-def test_an_unasked_part_is_not_the_whole(part: PartFile) -> None:
-    """A 206 that nobody asked for counts as far as it says: the file is not whole."""
-    assert part.begin(206, {"content-range": "bytes 0-3/10"})
-    part.write(CLIP[:4])
+def test_a_part_that_nobody_asked_for(part: PartFile) -> None:
+    """A 206 without a Range is no file, at the beginning or after a try that has broken off."""
+    unasked = {"content-range": "bytes 0-3/10"}
+    assert not part.begin(206, unasked)
     assert not part.whole
-    assert part.progress == "4 of 10 bytes"
+    fill(part, CLIP[:4])
+    assert part.whole  # nothing had announced more
+    assert not part.begin(206, unasked)
+    assert not part.begin(206, {"content-range": "bytes 4-9/10"})
+    assert not part.begin(204, {})
+    assert not part.whole
+
+
+def test_the_total_of_a_range_counts(part: PartFile) -> None:
+    """Once an answer has told the total, less is not whole, whatever later answers leave out."""
+    fill(part, CLIP[:4], {"etag": '"v1"'})
+    assert part.begin(206, {"content-range": "bytes 4-5/10", "etag": '"v1"'})
+    part.write(CLIP[4:6])
+    assert part.progress == "6 of 10 bytes"
+    assert not part.whole
+    assert part.begin(206, {"content-range": "bytes 6-7/*"})
+    part.write(CLIP[6:8])
+    assert not part.whole
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip"])
+def test_an_encoded_answer_is_no_file(encoding: str, part: PartFile) -> None:
+    """Nobody asked for an encoding: its bytes are not taken, and the try says why."""
+    assert not part.begin(200, {"content-encoding": encoding, "content-length": "10"})
+    assert not part.whole
+    assert part.progress == f"0 of unknown bytes, encoded as {encoding!r}"
+    fill(part, headers={"content-encoding": "identity"})
+    assert part.whole
+
+
+def test_a_part_that_is_lost(tmp_path: Path) -> None:
+    """A part that nobody holds any more is closed and removed: its task was cancelled."""
+    part_for(Target(tmp_path, "out.mp4", "error"), JOB, 0, CLIP_URL)
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_in_the_place_of_a_part(tmp_path: Path) -> None:
+    """A partial file is never written through a link to another file."""
+    other = tmp_path / "other"
+    other.write_text("mine")
+    (tmp_path / "out.mp4.part").symlink_to(other)
+    target = Target(tmp_path, "out.mp4", "error")
+    part = part_for(target, JOB, 0, CLIP_URL)
+    fill(part)
+    assert part.finish(target, JOB, 0).path.read_bytes() == CLIP
+    assert other.read_text() == "mine"
 
 
 def test_a_rest_of_unknown_size(part: PartFile) -> None:
