@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,9 +29,21 @@ class Problem(NamedTuple):
 
 
 class Pending(str):
-    """A media value whose address is not known yet: a file that is still to be uploaded."""
+    """A media value whose address is not known yet: a file that is still to be uploaded.
 
-    __slots__ = ()
+    Attributes:
+        field: Where it stands in the request.
+    """
+
+    __slots__ = ("field",)
+
+    field: str
+
+    def __new__(cls, field: str) -> Self:
+        """Return the placeholder for what stands in a field."""
+        placeholder = super().__new__(cls, f"upload:{field}")
+        placeholder.field = field
+        return placeholder
 
 
 def problems(schema: Schema, value: object, field: str = "") -> Iterator[Problem]:

@@ -163,10 +163,16 @@ class SyncDriver:
                 return _answer(step, self._config)
 
     def _exchange(self, step: Send, limit: float | None) -> Response:
-        keys = self._config.keys
+        keys, clock = self._config.keys, self._config.clock
         key, generation = keys.cached or keys.resolve()
-        response = self._pool.exchange(step, key, limit)
-        return response._replace(key_generation=generation)
+        begun = clock.monotonic()
+        try:
+            response = self._pool.exchange(step, key, limit)
+        except TransportFault as fault:
+            fault.seconds = clock.monotonic() - begun
+            raise
+        seconds = clock.monotonic() - begun
+        return response._replace(seconds=seconds, key_generation=generation)
 
 
 class AsyncDriver:
@@ -245,10 +251,16 @@ class AsyncDriver:
                 return _answer(step, self._config)
 
     async def _exchange(self, step: Send, limit: float | None) -> Response:
-        keys = self._config.keys
+        keys, clock = self._config.keys, self._config.clock
         key, generation = keys.cached or await keys.aresolve()
-        response = await self._pool.exchange(step, key, limit)
-        return response._replace(key_generation=generation)
+        begun = clock.monotonic()
+        try:
+            response = await self._pool.exchange(step, key, limit)
+        except TransportFault as fault:
+            fault.seconds = clock.monotonic() - begun
+            raise
+        seconds = clock.monotonic() - begun
+        return response._replace(seconds=seconds, key_generation=generation)
 
 
 def _answer(step: Step, config: Config) -> Any:

@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from krea_aleph._config import Config
     from krea_aleph._steps import Request, Steps
+    from krea_aleph.policies import RetryPolicy
 
 _UNAUTHORIZED: Final = 401
 
@@ -28,16 +29,14 @@ def exchange(config: Config, request: Request) -> Steps[Response]:
     Raises:
         KreaError: There was none, for as long as the retry policy goes.
     """
-    begun = yield from now()
-    tries = 0
+    patience = Patience(config.retry)
     while True:
-        tries += 1
         answer = yield from attempt(config, request)
         if isinstance(answer, Response):
             return answer
         if isinstance(answer, APIStatusError) and not config.retry.worth_it(answer.status_code):
             raise answer
-        yield from pause_or_raise(config, answer, tries, begun)
+        yield from patience.pause_or_raise(answer)
 
 
 def attempt(
@@ -63,23 +62,34 @@ def send_once(
     Raises:
         TransportFault: There was no answer.
     """
-    response = yield from _timed(config, request, max_idle, limit)
+    response = yield from _told(config, request, max_idle, limit)
     if response.status == _UNAUTHORIZED and (yield from refresh_key(response.key_generation)):
-        response = yield from _timed(config, request, max_idle, limit)
+        response = yield from _told(config, request, max_idle, limit)
     return response
 
 
-def pause_or_raise(config: Config, error: KreaError, tries: int, begun: float) -> Steps[None]:
-    """Wait as the retry policy says before another try, or raise the error when it gives up."""
-    pause = config.retry.pause(
-        tries=tries,
-        elapsed=(yield from now()) - begun,
-        retry_after=getattr(error, "retry_after", None),
-        draw=(yield from draw()),
-    )
-    if pause is None:
-        raise error
-    yield from sleep(pause)
+class Patience:
+    """How long one request has been failing, held against the retry policy."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._tries = 0
+        self._since = 0.0
+
+    def pause_or_raise(self, error: KreaError) -> Steps[None]:
+        """Wait as the policy says before another try, or raise the error when it gives up."""
+        moment = yield from now()
+        self._since = self._since if self._tries else moment
+        self._tries += 1
+        pause = self._policy.pause(
+            tries=self._tries,
+            elapsed=moment - self._since,
+            retry_after=getattr(error, "retry_after", None),
+            draw=(yield from draw()),
+        )
+        if pause is None:
+            raise error
+        yield from sleep(pause)
 
 
 def tell(
@@ -107,24 +117,20 @@ def status_error(request: Request, response: Response) -> APIStatusError:
     return from_status(request.operation, response.status, response.headers, response.body)
 
 
-def _timed(
+def _told(
     config: Config, request: Request, max_idle: float | None, limit: float | None
 ) -> Steps[Response]:
     """Send a request and report how long the answer took."""
-    begun = yield from now()
     try:
         response = yield from send(request, max_idle=max_idle, limit=limit)
-    except TransportFault:
-        yield from _tell_request(config, request, begun, "no answer")
+    except TransportFault as fault:
+        yield from _tell_request(config, request, "no answer", fault.seconds)
         raise
-    yield from _tell_request(config, request, begun, response.status)
+    yield from _tell_request(config, request, response.status, response.seconds)
     return response
 
 
 def _tell_request(
-    config: Config, request: Request, begun: float, status: float | str
+    config: Config, request: Request, status: int | str, seconds: float
 ) -> Steps[None]:
-    duration = (yield from now()) - begun
-    yield from tell(
-        config, "request", duration=duration, operation=request.operation, status=status
-    )
+    yield from tell(config, "request", duration=seconds, operation=request.operation, status=status)

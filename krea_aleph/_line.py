@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import httpcore
 import httpx
@@ -19,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
     from ssl import SSLContext
+
+    from krea_aleph._hosts import Origin
 
 
 class Deadline:
@@ -46,6 +48,8 @@ class Deadline:
         return left if timeout is None else min(timeout, left)
 
 
+# Longer than any pause between two looks, so that polling does not reconnect each time.
+KEEPALIVE_SECONDS: Final = 60.0
 DEADLINE: Final = "krea_aleph.deadline"
 """The request extension that carries the deadline."""
 
@@ -53,19 +57,23 @@ DEADLINE: Final = "krea_aleph.deadline"
 class Line(httpx.BaseTransport):
     """A connection for code that blocks."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, target: Origin, ssl_context: SSLContext | None, proxy: Any) -> None:
         self._backend = _Backend()
-        self._pool = _pool(httpcore.ConnectionPool, httpcore.HTTPProxy, self._backend, **options)
+        self._connection: Any = _connection(_SYNC, self._backend, target, ssl_context, proxy)
+
+    def usable(self) -> bool:
+        """Whether a request may be sent: the server may have hung up while it was idle."""
+        return _usable(self._connection)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return the answer, its body still to be read."""
         self._backend.deadline = request.extensions[DEADLINE]
-        answer = self._pool.handle_request(_core_request(request))
+        answer = self._connection.handle_request(_core_request(request))
         return httpx.Response(answer.status, headers=answer.headers, stream=_Stream(answer.stream))
 
     def close(self) -> None:
         """Close the connection."""
-        self._pool.close()
+        self._connection.close()
 
 
 class _Stream(httpx.SyncByteStream):
@@ -130,22 +138,24 @@ class _NetworkStream(httpcore.NetworkStream):
 class AsyncLine(httpx.AsyncBaseTransport):
     """A connection for an event loop, asyncio's or trio's."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, target: Origin, ssl_context: SSLContext | None, proxy: Any) -> None:
         self._backend = _AsyncBackend()
-        self._pool = _pool(
-            httpcore.AsyncConnectionPool, httpcore.AsyncHTTPProxy, self._backend, **options
-        )
+        self._connection: Any = _connection(_ASYNC, self._backend, target, ssl_context, proxy)
+
+    def usable(self) -> bool:
+        """Whether a request may be sent: the server may have hung up while it was idle."""
+        return _usable(self._connection)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and return the answer, its body still to be read."""
         self._backend.deadline = request.extensions[DEADLINE]
-        answer = await self._pool.handle_async_request(_core_request(request))
+        answer = await self._connection.handle_async_request(_core_request(request))
         stream = _AsyncStream(answer.stream)
         return httpx.Response(answer.status, headers=answer.headers, stream=stream)
 
     async def aclose(self) -> None:
         """Close the connection."""
-        await self._pool.aclose()
+        await self._connection.aclose()
 
 
 class _AsyncStream(httpx.AsyncByteStream):
@@ -212,23 +222,47 @@ class _AsyncNetworkStream(httpcore.AsyncNetworkStream):
         return self._stream.get_extra_info(info)
 
 
-def _pool(direct: Any, through_proxy: Any, backend: Any, **options: Any) -> Any:
-    """Return httpcore's pool for a single connection, direct or through a proxy."""
-    one = {"max_connections": 1, "network_backend": backend, **options}
-    proxy = one.pop("proxy")
+class _Kinds(NamedTuple):
+    direct: Any
+    http_proxy: Any
+    socks_proxy: Any
+
+
+_SYNC: Final = _Kinds(httpcore.HTTPConnection, httpcore.HTTPProxy, httpcore.SOCKSProxy)
+_ASYNC: Final = _Kinds(
+    httpcore.AsyncHTTPConnection, httpcore.AsyncHTTPProxy, httpcore.AsyncSOCKSProxy
+)
+
+
+def _connection(
+    kinds: _Kinds, backend: Any, target: Origin, ssl_context: SSLContext | None, proxy: Any
+) -> Any:
+    """Return httpcore's connection, or its pool for a single one through a proxy."""
+    common = {
+        "ssl_context": ssl_context,
+        "keepalive_expiry": KEEPALIVE_SECONDS,
+        "network_backend": backend,
+    }
     if proxy is None:
-        return direct(**one)
+        address = httpcore.Origin(target.scheme.encode(), target.host.encode(), target.port)
+        return kinds.direct(origin=address, **common)
+    url, auth = _core_url(proxy.url), proxy.raw_auth
     if proxy.url.scheme.startswith("socks"):
-        socks = (
-            httpcore.SOCKSProxy if direct is httpcore.ConnectionPool else httpcore.AsyncSOCKSProxy
-        )
-        return socks(proxy_url=_core_url(proxy.url), proxy_auth=proxy.raw_auth, **one)
-    return through_proxy(
-        proxy_url=_core_url(proxy.url),
-        proxy_auth=proxy.raw_auth,
+        return kinds.socks_proxy(proxy_url=url, proxy_auth=auth, max_connections=1, **common)
+    return kinds.http_proxy(
+        proxy_url=url,
+        proxy_auth=auth,
         proxy_ssl_context=proxy.ssl_context,
-        **one,
+        max_connections=1,
+        **common,
     )
+
+
+def _usable(connection: Any) -> bool:
+    """Say whether a kept connection is; a pool, as for proxies, looks after its own."""
+    if hasattr(connection, "is_idle"):
+        return bool(connection.is_idle() and not connection.has_expired())
+    return True
 
 
 def _core_request(request: httpx.Request) -> httpcore.Request:

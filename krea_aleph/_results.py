@@ -6,14 +6,14 @@ from functools import partial
 from typing import Final
 from urllib.parse import urljoin
 
-from krea_aleph import _saving
-from krea_aleph._exchange import pause_or_raise, tell
+from krea_aleph import _saving, _wire
+from krea_aleph._exchange import Patience, tell
 from krea_aleph._hosts import problem_with_output
 from krea_aleph._jobs import get
 from krea_aleph._saving import Target
 from krea_aleph._steps import TransportFault, call, fetch, now
 from krea_aleph._submit import submit
-from krea_aleph._waiting import wait
+from krea_aleph._waiting import check_timeout, wait
 from krea_aleph.errors import DownloadError, KreaError, from_job, retry_after
 from krea_aleph.models import Job
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from krea_aleph._config import Config
     from krea_aleph._saving import PartFile
     from krea_aleph._steps import Response, Steps
-    from krea_aleph._wire import Prepared
+    from krea_aleph._wire import Draft
     from krea_aleph.models import Exists, JobRef, Saved, StrPath
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -35,7 +35,7 @@ _EXPIRED: Final = frozenset({403, 404, 410})
 
 def transform(
     config: Config,
-    ask: Callable[[], Prepared],
+    ask: Callable[[], Draft],
     output: StrPath,
     *,
     exists: Exists,
@@ -43,6 +43,7 @@ def transform(
     webhook_url: str | None,
 ) -> Steps[Saved]:
     """Go the whole way: check where the result goes, submit, wait, download."""
+    check_timeout(wait_timeout)
     target = yield from call(partial(Target.checked, output, exists))
     kept = target.existing()
     if kept is not None and exists == "keep":
@@ -63,6 +64,7 @@ def download(config: Config, ref: JobRef, output: StrPath, *, exists: Exists) ->
         JobError: It has no result, or not yet.
         DownloadError: They could not be saved whole.
     """
+    _wire.job_id(ref, config.account)
     target = yield from call(partial(Target.checked, output, exists))
     job = ref if isinstance(ref, Job) and ref.succeeded else (yield from get(config, ref))
     error = from_job(job)
@@ -96,22 +98,16 @@ def _save_one(config: Config, job: Job, index: int, target: Target) -> Steps[Sav
         yield from tell(
             config, "transfer", job_id=job.id, duration=duration, download=saved.size_bytes
         )
-    except GeneratorExit:
-        part.discard()
-        raise
-    except BaseException:
-        yield from call(part.discard)
-        raise
+    finally:
+        part.discard()  # no step: it has to happen even where there is no time for steps
     return saved
 
 
 def _fill(config: Config, job: Job, index: int, part: PartFile) -> Steps[None]:
     """Download until the file is whole; an address that has run out is asked for anew, once."""
     url, renewed = job.results[index].url, False
-    begun = yield from now()
-    tries = 0
+    patience = Patience(config.retry)
     while True:
-        tries += 1
         try:
             response = yield from _fetch(config, url, part)
         except TransportFault as fault:
@@ -128,7 +124,7 @@ def _fill(config: Config, job: Job, index: int, part: PartFile) -> Steps[None]:
                 continue
             if not response.success and not config.retry.worth_it(response.status):
                 raise error
-        yield from pause_or_raise(config, error, tries, begun)
+        yield from patience.pause_or_raise(error)
 
 
 def _fetch(config: Config, url: str, part: PartFile) -> Steps[Response]:
@@ -146,9 +142,17 @@ def _fetch(config: Config, url: str, part: PartFile) -> Steps[Response]:
         response = yield from fetch(url, part.resume_headers(), part)
         if response.status not in _REDIRECTS or "location" not in response.headers:
             return response
-        url = urljoin(url, response.headers["location"])
+        url = _redirected(url, response.headers["location"])
     message = f"the output was redirected more than {_MOST_REDIRECTS} times."
     raise DownloadError(message, url=url)
+
+
+def _redirected(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        message = f"the output at {_host(url)} was redirected to what is no address: {error}."
+        raise DownloadError(message, url=url) from error
 
 
 def _failed(job: Job, url: str, problem: str) -> DownloadError:

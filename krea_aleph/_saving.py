@@ -35,6 +35,8 @@ LARGEST_RESULT_BYTES: Final = 4 * 2**30
 _HEAD_BYTES: Final = 4096
 _PIECE_BYTES: Final = 2**20
 _CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,19})-[0-9]+/([0-9]{1,19}|\*)")
+# An id is the server's: what could mean more than a name on some system is replaced.
+_NO_NAME: Final = re.compile(r"[^A-Za-z0-9._-]")
 _IDENTITY: Final = "identity"
 # What is checked before a job has an id, and how long the name of a partial file can become.
 _ANY_ID: Final = "0" * 36
@@ -97,16 +99,16 @@ class Target(NamedTuple):
         if self.name is not None:
             path = self.folder / self.name
             return path if os.path.lexists(path) else None
-        paths = [self.folder / f"{job.id}{ending}" for ending in EXTENSIONS] if job else []
+        paths = [self.folder / (self.stem(job) + ending) for ending in EXTENSIONS] if job else []
         return next(filter(os.path.lexists, paths), None)
 
     def stem(self, job: Job) -> str:
         """Return what the names of a job's files begin with."""
-        return self.name or job.id
+        return self.name or _NO_NAME.sub("_", job.id)
 
     def path(self, job: Job, index: int, media_type: str | None) -> Path:
         """Return the final path of one of a job's results, the first having index 0."""
-        name = self.name or f"{job.id}{extension(media_type)}"
+        name = self.name or self.stem(job) + extension(media_type)
         if index:
             base = Path(name)
             name = f"{base.stem}-{index + 1}{base.suffix}"

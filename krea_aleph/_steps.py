@@ -73,11 +73,12 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """One answer; header names are in lower case."""
+    """One answer; header names are in lower case, and ``seconds`` is how long it took."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
+    seconds: float = 0.0
     key_generation: int = 0
 
     @property
@@ -92,7 +93,10 @@ class TransportFault(Exception):  # noqa: N818 - never raised to users, who get 
     Attributes:
         sent: Whether anything of the request may have reached the server.
         timed_out: Whether it was time that ran out.
+        seconds: How long it took; set by the driver.
     """
+
+    seconds = 0.0
 
     def __init__(self, problem: str, *, sent: bool, timed_out: bool = False) -> None:
         super().__init__(problem)

@@ -8,8 +8,8 @@ from typing import Final
 
 from krea_aleph import _wire
 from krea_aleph._assets import upload_source
-from krea_aleph._exchange import connection_error, pause_or_raise, send_once, status_error, tell
-from krea_aleph._steps import TransportFault, call, now, today
+from krea_aleph._exchange import Patience, connection_error, send_once, status_error, tell
+from krea_aleph._steps import TransportFault, call, today
 from krea_aleph.errors import (
     InvalidResponseError,
     KreaError,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from krea_aleph._config import Config
     from krea_aleph._steps import Request, Response, Steps
-    from krea_aleph._wire import Prepared
+    from krea_aleph._wire import Draft, Prepared
     from krea_aleph.models import Checked, Job
 
 # A paid request goes out on a new connection or on one used a moment ago. A kept-alive one that
@@ -41,20 +41,26 @@ _SURELY_REFUSED: Final = frozenset(
 )
 
 
-def submit(
-    config: Config, ask: Callable[[], Prepared], webhook_url: str | None = None
-) -> Steps[Job]:
+def submit(config: Config, ask: Callable[[], Draft], webhook_url: str | None = None) -> Steps[Job]:
     """Check a request, upload its files, start the job, and return it as accepted."""
     _wire.check_webhook_url(webhook_url)
-    prepared = yield from call(ask)
+    draft = ask()
+    prepared = (yield from call(draft.inspect)) if draft.files else draft.inspect()
     prepared.warn()
     if config.before_submit is not None:
         yield from call(partial(_ask_leave, config.before_submit, prepared.checked))
-    addresses = {}
-    for placeholder, source in prepared.sources.items():
-        addresses[placeholder] = (yield from upload_source(config, source)).url
+    addresses = yield from _upload_all(config, prepared)
     request = _wire.submit_request(prepared.body(addresses), webhook_url)
     return (yield from _post(config, request, prepared.checked))
+
+
+def _upload_all(config: Config, prepared: Prepared) -> Steps[dict[str, str]]:
+    """Upload the files and return their addresses by placeholder; equal content goes up once."""
+    known: dict[str, str] = {}
+    for source in prepared.sources.values():
+        if source.sha256 not in known:
+            known[source.sha256] = (yield from upload_source(config, source)).url
+    return {place: known[source.sha256] for place, source in prepared.sources.items()}
 
 
 def _post(config: Config, request: Request, checked: Checked) -> Steps[Job]:
@@ -66,10 +72,8 @@ def _post(config: Config, request: Request, checked: Checked) -> Steps[Job]:
         SubmitUncertainError: It may have been accepted.
         KreaError: It was not.
     """
-    begun = yield from now()
-    tries = 0
+    patience = Patience(config.retry)
     while True:
-        tries += 1
         since = yield from today()
         uncertain = partial(_raise_uncertain, since, checked)
         try:
@@ -90,7 +94,7 @@ def _post(config: Config, request: Request, checked: Checked) -> Steps[Job]:
                 uncertain(error)
             if not isinstance(error, RateLimitError):
                 raise error
-        yield from pause_or_raise(config, error, tries, begun)
+        yield from patience.pause_or_raise(error)
 
 
 def _accepted(

@@ -25,7 +25,7 @@ import httpcore
 import httpx
 
 from krea_aleph._hosts import origin
-from krea_aleph._line import DEADLINE, AsyncLine, Deadline, Line
+from krea_aleph._line import DEADLINE, KEEPALIVE_SECONDS, AsyncLine, Deadline, Line
 from krea_aleph._steps import Response, TransportFault
 from krea_aleph._version import __version__
 from krea_aleph.errors import ConfigError, KreaError
@@ -43,8 +43,6 @@ USER_AGENT: Final = f"krea-aleph/{__version__}"
 
 # Enough for thousands of jobs whose looks take milliseconds, and kind to the server.
 MAX_IN_FLIGHT: Final = 100
-# Longer than any pause between two looks, so that polling does not reconnect each time.
-KEEPALIVE_SECONDS: Final = 60.0
 # A page of 1,000 jobs is some 500 KiB; no honest answer comes near this.
 MAX_ANSWER_BYTES: Final = 32 * 2**20
 _CONNECT_SECONDS: Final = 15.0
@@ -128,7 +126,8 @@ class _Connections:
             kept = stack.pop()
         except IndexError:
             return None, stale
-        if max_idle is None or moment - kept.since <= max_idle:
+        fresh = max_idle is None or moment - kept.since <= max_idle
+        if fresh and kept.transport.usable():
             return kept.transport, stale
         return None, [*stale, kept.transport]
 
@@ -167,9 +166,9 @@ class _Pool:
         proxy = self._config.proxy_for(target)
         secure = target.scheme == "https"
         return {
+            "target": target,
             "ssl_context": self._connections.tls_context() if secure else None,
             "proxy": None if proxy is None else self._proxy(proxy),
-            "keepalive_expiry": KEEPALIVE_SECONDS,
         }
 
     def _proxy(self, url: str) -> httpx.Proxy:

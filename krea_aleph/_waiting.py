@@ -34,6 +34,7 @@ _HOPELESS: Final = (AuthenticationError, PermissionDeniedError, NotFoundError)
 _MISSING_LOOKS_FORGIVEN: Final = 3
 # A snapshot that is older deserves a look before the first pause.
 _FRESH_SECONDS: Final = 5.0
+_INSTANT: Final = 0.001
 # What the last look may take when no time is left for it.
 _SHORTEST_LOOK: Final = 1.0
 
@@ -108,7 +109,9 @@ class _Wait:
         """Seconds until the deadline."""
         if self._timeout is None:
             return math.inf
-        return self._timeout - (self._running if self._timeout is AUTO else self.elapsed)
+        left = self._timeout - (self._running if self._timeout is AUTO else self.elapsed)
+        # Sums of floats: what is too short for a clock to show would be slept again and again.
+        return left if left > _INSTANT else 0.0
 
     def overdue(self) -> WaitTimeoutError:
         """Return the error for a wait whose time is over."""

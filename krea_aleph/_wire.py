@@ -51,7 +51,7 @@ class Prepared(NamedTuple):
     """A request to start a job, checked; its files are inspected and not uploaded yet."""
 
     checked: Checked
-    sources: Mapping[str, Source]
+    sources: Mapping[Pending, Source]
     warnings: tuple[str, ...]
 
     def warn(self) -> None:
@@ -70,7 +70,45 @@ class Prepared(NamedTuple):
         return filled
 
 
-def prepare(
+class Draft(NamedTuple):
+    """A request to start a job as far as it can be judged without looking at files.
+
+    Attributes:
+        body: The JSON body; files are placeholders in it.
+        files: The files, by placeholder.
+        warnings: What is let through and may go wrong.
+        account: The label of the account that would pay.
+    """
+
+    body: Mapping[str, Any]
+    files: Mapping[Pending, Any]
+    warnings: tuple[str, ...]
+    account: str
+
+    def inspect(self) -> Prepared:
+        """Open every file to see what it is. This blocks where there are files.
+
+        Raises:
+            InvalidRequestError: One cannot be uploaded.
+        """
+        sources = {place: open_source(file, place.field) for place, file in self.files.items()}
+        for place, source in sources.items():
+            if place.field == _VIDEO and not source.media_type.startswith("video/"):
+                raise InvalidRequestError(
+                    _VIDEO,
+                    f"{source.name!r} is {source.media_type}, not a video",
+                    hint="Krea takes MP4, MOV and WebM.",
+                )
+        checked = Checked(
+            body=self.body,
+            uploads={place.field: source.name for place, source in sources.items()},
+            fingerprint=_fingerprint(self.body, sources, self.account),
+            account=self.account,
+        )
+        return Prepared(checked, sources, self.warnings)
+
+
+def draft(
     video: Media,
     prompt: str,
     options: Mapping[str, Any],
@@ -78,8 +116,8 @@ def prepare(
     extra_body: Mapping[str, Any] | None,
     checks: str,
     account: str,
-) -> Prepared:
-    """Check a request and inspect its files; send nothing.
+) -> Draft:
+    """Check a request as far as it goes without looking at files.
 
     Raises:
         InvalidRequestError: It cannot be sent as it is.
@@ -96,7 +134,7 @@ def prepare(
     names |= {VIDEO: _VIDEO, PROMPT: _PROMPT}
     collector = _Media()
     body = {
-        VIDEO: collector.video(video),
+        VIDEO: collector.address(video, _VIDEO),
         PROMPT: prompt,
         **{
             name: collector.walk(
@@ -114,39 +152,19 @@ def prepare(
     warnings = (*_enforced(found, checks), *_prompt_warnings(prompt))
     for name, value in body.items():
         _check_json(names.get(name, name), value)
-    sources = collector.sources
-    checked = Checked(
-        body=body,
-        uploads={source_field: source.name for source_field, source in collector.fields.items()},
-        fingerprint=_fingerprint(body, sources, account),
-        account=account,
-    )
-    return Prepared(checked, sources, warnings)
+    return Draft(body, collector.files, warnings, account)
 
 
 class _Media:
     """Turns media values into addresses or placeholders, and collects the files behind them."""
 
     def __init__(self) -> None:
-        self.sources: dict[str, Source] = {}
-        self.fields: dict[str, Source] = {}
-
-    def video(self, value: Media) -> str:
-        """Return the address of the input video, or the placeholder of its file."""
-        address = self._address(value, _VIDEO)
-        source = self.fields.get(_VIDEO)
-        if source is not None and not source.media_type.startswith("video/"):
-            raise InvalidRequestError(
-                _VIDEO,
-                f"{source.name!r} is {source.media_type}, not a video",
-                hint="Krea takes MP4, MOV and WebM.",
-            )
-        return address
+        self.files: dict[Pending, Any] = {}
 
     def walk(self, schema: Mapping[str, Any], value: Any, field: str) -> Any:
         """Return a value in which every media URI of the schema is an address or a placeholder."""
         if schema.get("media") and value is not None:
-            return self._address(value, field)
+            return self.address(value, field)
         for keyword in ("anyOf", "oneOf", "allOf"):
             for branch in schema.get(keyword, ()):
                 value = self.walk(branch, value, field)
@@ -163,16 +181,14 @@ class _Media:
             ]
         return value
 
-    def _address(self, value: Any, field: str) -> str:
+    def address(self, value: Any, field: str) -> str:
+        """Return the address of a media value, or the placeholder of its file."""
         if isinstance(value, (Pending, Asset)):
             return value.url if isinstance(value, Asset) else value
         if _is_url(value):
             return _checked_url(value, field)
-        source = open_source(value, field)
-        self.fields[field] = source
-        # One placeholder a content: a file that stands in two fields is uploaded once.
-        placeholder = Pending(f"upload:{source.sha256[:16]}:{source.name}")
-        self.sources[placeholder] = source
+        placeholder = Pending(field)
+        self.files[placeholder] = value
         return placeholder
 
 
@@ -275,9 +291,11 @@ def _outer(field: str, names: Mapping[str, str]) -> str:
     return names.get(name, name) + field[len(name) :]
 
 
-def _fingerprint(body: Mapping[str, Any], sources: Mapping[str, Source], account: str) -> str:
+def _fingerprint(body: Mapping[str, Any], sources: Mapping[Pending, Source], account: str) -> str:
     """Return a digest of what was asked for; of a file its content counts, not its name."""
-    contents = {placeholder: source.sha256 for placeholder, source in sources.items()}
+    contents: dict[str, str] = {
+        placeholder: source.sha256 for placeholder, source in sources.items()
+    }
     asked = _replace(body, lambda value: contents.get(value, value))
     text = json.dumps([account, asked], sort_keys=True, separators=(",", ":"))
     return sha256(text.encode()).hexdigest()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from krea_aleph._wire import AlephOptions, Prepared
+    from krea_aleph._wire import AlephOptions, Draft
     from krea_aleph.models import (
         Asset,
         Cancellation,
@@ -80,7 +80,7 @@ class _Client:
         Raises:
             InvalidRequestError: It would be refused; names field, value and remedy.
         """
-        prepared = self._ask(video, prompt, extra_body, options)()
+        prepared = self._ask(video, prompt, extra_body, options)().inspect()
         prepared.warn()
         return prepared.checked
 
@@ -90,9 +90,9 @@ class _Client:
         prompt: str,
         extra_body: Mapping[str, Any] | None,
         options: AlephOptions,
-    ) -> Callable[[], Prepared]:
+    ) -> Callable[[], Draft]:
         return partial(
-            _wire.prepare,
+            _wire.draft,
             video,
             prompt,
             options,

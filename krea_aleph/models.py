@@ -254,7 +254,7 @@ class Checked:
     """A request that would be sent, checked and with nothing sent yet.
 
     Attributes:
-        body: The JSON body. A file that is still to be uploaded stands in it as ``upload:<name>``.
+        body: The JSON body. A file that is still to be uploaded stands in it as ``upload:<field>``.
         uploads: The names of the files that would be uploaded first, by field.
         fingerprint: SHA-256 over what was asked for: equal requests have equal fingerprints.
         account: The label of the account that would pay.

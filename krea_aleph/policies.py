@@ -27,7 +27,7 @@ class RetryPolicy:
 
     Attributes:
         attempts: The number of tries in all, the first one included.
-        max_elapsed: Seconds from the first try after which none is begun.
+        max_elapsed: Seconds from the first failure after which no try is begun.
         max_retry_after: The longest ``Retry-After`` in seconds that is obeyed; beyond it the error
             is raised at once, with the value on it.
         first_pause: Seconds.
@@ -65,7 +65,7 @@ class RetryPolicy:
 
         Args:
             tries: How many tries have been made.
-            elapsed: Seconds since the first one began.
+            elapsed: Seconds since the first one failed.
             retry_after: What the server asked for, in seconds.
             draw: A random number from 0 to 1.
         """

@@ -44,7 +44,7 @@ def prepare(video: Any = URL, prompt: Any = "make it snow", **arguments: Any) ->
     """Prepare a request; what is no argument of ours is an option of the contract."""
     ours = {"extra_body": None, "checks": "error", "account": "default"}
     ours |= {name: arguments.pop(name) for name in tuple(arguments) if name in ours}
-    return _wire.prepare(video, prompt, arguments, **ours)  # type: ignore[arg-type]
+    return _wire.draft(video, prompt, arguments, **ours).inspect()  # type: ignore[arg-type]
 
 
 def test_a_request_without_files() -> None:
