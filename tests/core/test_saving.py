@@ -54,6 +54,21 @@ def test_a_folder(tmp_path: Path) -> None:
     assert names == ["j1.mp4", "j1-2.webm", "j1-3.bin"]
 
 
+@pytest.mark.parametrize("job_id", ["C:job", "job*", "a/b", "..\\b", "..", "ü"])
+def test_an_id_never_leaves_its_folder(job_id: str, tmp_path: Path) -> None:
+    """Whatever an id is made of, its files are in the folder, and it is no pattern or stream."""
+    target = Target(tmp_path, None, "error")
+    job = Job(job_id, "completed", outputs=(Output(CLIP_URL),))
+    (tmp_path / "jobs.mp4").touch()
+    assert target.existing(job) is None
+    part = part_for(target, job, 0, CLIP_URL)
+    fill(part)
+    final = part.finish(target, job, 0).path
+    assert final.parent == tmp_path
+    assert re.fullmatch(r"[\w.-]+\.mp4", final.name, re.ASCII)
+    assert target.existing(job) == final
+
+
 @pytest.mark.parametrize(
     ("output", "exists", "words"),
     [
