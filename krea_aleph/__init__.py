@@ -119,19 +119,20 @@ __all__ = [
 _HOMES = ("models", "errors", "policies", "_config", "client", "_wire")
 
 
-def __getattr__(name: str) -> object:
-    """Import a name from its home when it is first asked for.
+if not TYPE_CHECKING:  # type checkers know the names from above, and are to refuse all others
 
-    A pytest plugin or a command line that only wants its version does not pay for HTTP.
-    """
-    if name in __all__:
-        for home in _HOMES:
-            found = getattr(import_module(f"krea_aleph.{home}"), name, None)
-            if found is not None:
-                globals()[name] = found
-                return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        """Import a name from its home when it is first asked for.
 
+        A pytest plugin or a command line that only wants its version does not pay for HTTP.
+        """
+        if name in __all__:
+            for home in _HOMES:
+                found = getattr(import_module(f"krea_aleph.{home}"), name, None)
+                if found is not None:
+                    globals()[name] = found
+                    return found
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-def __dir__() -> list[str]:
-    return [*__all__, *globals()]
+    def __dir__() -> list[str]:
+        return [*__all__, *globals()]

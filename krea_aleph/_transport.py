@@ -32,7 +32,7 @@ from krea_aleph.errors import ConfigError, KreaError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
     from ssl import SSLContext
 
     from krea_aleph._config import Config, Secret
@@ -199,10 +199,10 @@ class _Pool:
         message.headers["authorization"] = f"Bearer {key.reveal()}"
         return message
 
-    def _fetch_request(self, step: Fetch) -> httpx.Request:
+    def _fetch_request(self, step: Fetch, deadline: Deadline) -> httpx.Request:
         """Return the request for an output: nothing in it says who is asking."""
         headers = {"user-agent": USER_AGENT, "accept-encoding": "identity", **step.headers}
-        return self._message("GET", step.url, headers, Deadline())
+        return self._message("GET", step.url, headers, deadline)
 
     def _message(
         self,
@@ -267,7 +267,8 @@ class SyncPool(_Pool):
                 for piece in response.iter_raw(_MIB):
                     step.sink.write(piece)
 
-        response = self._perform(origin(step.url), self._fetch_request(step), None, read)
+        message = self._fetch_request(step, Deadline())
+        response = self._perform(origin(step.url), message, None, read)
         return Response(response.status_code, dict(response.headers))
 
     def _perform(
@@ -330,8 +331,7 @@ class AsyncPool(_Pool):
 
         async def read(response: httpx.Response) -> None:
             answer.begin(response)
-            async for piece in response.aiter_raw():
-                answer.take(piece)
+            await _to_the_end(response.aiter_raw(), answer.take, deadline)
 
         response = await self._perform(self._config.base, message, step.max_idle, read)
         return _blotted(response, answer.content(), key)
@@ -344,12 +344,17 @@ class AsyncPool(_Pool):
         """
         from anyio.to_thread import run_sync  # noqa: PLC0415 - see clocks
 
+        deadline = Deadline()
+
+        def write(piece: bytes) -> Awaitable[None]:
+            return run_sync(step.sink.write, piece)
+
         async def read(response: httpx.Response) -> None:
             if await run_sync(step.sink.begin, response.status_code, dict(response.headers)):
-                async for piece in response.aiter_raw(_MIB):
-                    await run_sync(step.sink.write, piece)
+                await _to_the_end(response.aiter_raw(_MIB), write, deadline)
 
-        response = await self._perform(origin(step.url), self._fetch_request(step), None, read)
+        message = self._fetch_request(step, deadline)
+        response = await self._perform(origin(step.url), message, None, read)
         return Response(response.status_code, dict(response.headers))
 
     async def _perform(
@@ -407,6 +412,32 @@ class AsyncPool(_Pool):
     async def close(self) -> None:
         """Close every connection; those in use close when they come back."""
         await self._close(*self._connections.drain())
+
+
+async def _to_the_end(
+    pieces: AsyncIterator[bytes],
+    take: Callable[[bytes], Awaitable[None] | None],
+    deadline: Deadline,
+) -> None:
+    """Take every piece; after one that cannot be taken, let the reading run out of time.
+
+    Raising amid a body would leave httpcore's generators half-way, which trio warns about.
+    """
+    refused: Exception | None = None
+    try:
+        async for piece in pieces:
+            try:
+                taken = take(piece) if refused is None else None
+                if taken is not None:
+                    await taken
+            except Exception as error:  # noqa: BLE001 - raised below
+                refused = error
+                deadline.restart(0)
+    except Exception:
+        if refused is None:
+            raise
+    if refused is not None:
+        raise refused
 
 
 class _Answer:

@@ -31,10 +31,12 @@ if TYPE_CHECKING:
 __all__ = ["Emulator", "Fault", "Outcome", "VirtualClock"]
 
 
-def __getattr__(name: str) -> object:
-    """Import a part when it is first used, so that importing this module costs nothing."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from krea_aleph import emulator  # noqa: PLC0415 - see above
+if not TYPE_CHECKING:  # type checkers know the names from above
 
-    return getattr(emulator, name)
+    def __getattr__(name: str) -> object:
+        """Import a part when it is first used, so that importing this module costs nothing."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from krea_aleph import emulator  # noqa: PLC0415 - see above
+
+        return getattr(emulator, name)

@@ -51,8 +51,10 @@ _HOMES: Final = {
 }
 
 
-def __getattr__(name: str) -> object:
-    """Import a part when it is first used: values and the virtual clock need no extra."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'values')}"), name)
+if not TYPE_CHECKING:  # type checkers know the names from above
+
+    def __getattr__(name: str) -> object:
+        """Import a part when it is first used: values and the virtual clock need no extra."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'values')}"), name)

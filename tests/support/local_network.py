@@ -24,7 +24,8 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 @contextmanager
-def _serving(server: Server) -> Iterator[int]:
+def serving(server: Server) -> Iterator[int]:
+    """Run a server, and give its port."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -60,7 +61,7 @@ def tls_front(port: int, context: ssl.SSLContext) -> Iterator[int]:
             ):
                 _pump(client, behind)
 
-    with _serving(Server(("127.0.0.1", 0), Handler)) as front:
+    with serving(Server(("127.0.0.1", 0), Handler)) as front:
         yield front
 
 
@@ -110,7 +111,7 @@ def http_proxy() -> Iterator[Proxy]:
                 behind.sendall(self.rfile.read(len(buffered)))
                 _pump(self.request, behind)
 
-    with _serving(Server(("127.0.0.1", 0), Handler)) as port:
+    with serving(Server(("127.0.0.1", 0), Handler)) as port:
         proxy.url = f"http://127.0.0.1:{port}"
         yield proxy
 

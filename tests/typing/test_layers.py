@@ -12,7 +12,7 @@ PACKAGE = Path(krea_aleph.__file__).parent
 CORE = (
     "_version models errors policies contract clocks _telemetry _hosts _config _steps"
     " _checks _files _saving _wire _exchange _paging _assets _jobs _submit _waiting _results"
-    " _transport _drivers client __init__"
+    " _line _transport _drivers client __init__"
 ).split()
 OUTER = "webhooks durable batch storage emulator testing pytest_plugin cli".split()
 ROWS = [*CORE, *OUTER]

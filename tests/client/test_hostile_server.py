@@ -1,0 +1,305 @@
+"""Whatever a server sends, the call ends in time, in memory, and in an error of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import os
+import resource
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hostile import always, answer, endlessly, raw_server
+
+from krea_aleph import (
+    Aleph,
+    APIConnectionError,
+    APITimeoutError,
+    AsyncAleph,
+    ConfigError,
+    DownloadError,
+    InvalidResponseError,
+    KreaError,
+    RetryPolicy,
+    SubmitUncertainError,
+    WaitTimeoutError,
+)
+from krea_aleph.emulator import Emulator, Fault
+
+URL = "https://example.com/in.mp4"
+JOB = b'{"job_id": "some-job", "status": "queued", "created_at": "2026-01-01T00:00:00.000Z"}'
+ONCE = RetryPolicy(attempts=1)
+
+
+@pytest.fixture
+def over() -> Iterator[threading.Event]:
+    """Set when the test is over, so that endless answers end."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+DRIPS = {
+    "interim answers": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"X-Drip: 1\r\n"),
+    "a body": (b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b" "),
+    "a packed body": (
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"5\r\n" + b"\x00\x00\x00\xff\xff" + b"\r\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("drip", DRIPS)
+def test_a_drip_ends_at_the_request_timeout(
+    open_client: Any, over: threading.Event, drip: str
+) -> None:
+    """request_timeout is for the whole exchange, not for each byte of it."""
+    first, again = DRIPS[drip]
+    with raw_server(endlessly(first, again, until=over)) as url:
+        begun = time.monotonic()
+        aleph = open_client(base_url=url, request_timeout=0.3, retry=ONCE)
+        with pytest.raises(APIConnectionError):
+            aleph.get("some-job")
+        assert time.monotonic() - begun < 2
+        with pytest.raises(SubmitUncertainError):
+            aleph.submit(URL, "night")
+
+
+def test_a_wait_keeps_its_timeout_in_real_time(open_client: Any, over: threading.Event) -> None:
+    """A server that swallows requests does not stretch wait_timeout by request_timeout."""
+    with raw_server(endlessly(b"", b"HTTP/1.1 100 Continue\r\n\r\n", until=over)) as url:
+        aleph = open_client(base_url=url, virtual_time=False)
+        begun = time.monotonic()
+        with pytest.raises(WaitTimeoutError) as caught:
+            aleph.wait("some-job", wait_timeout=0.2)
+        assert time.monotonic() - begun < 4
+        assert isinstance(caught.value.__cause__, APITimeoutError)
+
+
+ANSWERS: dict[str, bytes] = {
+    "no HTTP": b"220 smtp.example.com ESMTP\r\n\r\n",
+    "an empty line": b"\r\n\r\n\r\n",
+    "a strange status": b"HTTP/1.1 99999 Odd\r\n\r\n",
+    "too short": b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n{}",
+    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+    "a negative length": b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n{}",
+    "broken chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}",
+    "null in a header": b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 2\r\n\r\n{}",
+    "no content": b"HTTP/1.1 204 No Content\r\n\r\n",
+    "not modified": b"HTTP/1.1 304 Not Modified\r\n\r\n",
+    "other packing": answer(b"{}", headers="Content-Encoding: br"),
+    "packed twice": answer(
+        gzip.compress(gzip.compress(JOB)), headers="Content-Encoding: gzip, gzip"
+    ),
+    "broken packing": answer(b"no gzip", headers="Content-Encoding: gzip"),
+    "cut packing": answer(gzip.compress(JOB)[:-12], headers="Content-Encoding: gzip"),
+    "deep": answer(b"[" * 100_000),
+    "a huge number": answer(b'{"job_id": ' + b"9" * 10_000 + b"}"),
+    "no text": answer(b"\xff\xfe\x00"),
+    "not a number": answer(b'{"job_id": "some-job", "result": NaN, "status": Infinity}'),
+    "a list": answer(b'["some-job"]'),
+    "an id that is a path": answer(b'{"job_id": "../../etc/passwd", "status": "completed"}'),
+    "a surrogate": answer(b'{"job_id": "\\ud800", "status": "queued"}'),
+    "somebody else's job": answer(b'{"job_id": "another-job", "status": "queued"}'),
+}
+
+
+@pytest.mark.parametrize("what", ANSWERS)
+def test_no_answer_breaks_out(open_client: Any, what: str) -> None:
+    """Broken HTTP and broken JSON are typed errors, or a job where one is to be seen."""
+    with raw_server(always(ANSWERS[what])) as url:
+        aleph = open_client(base_url=url, request_timeout=1, retry=ONCE)
+        try:
+            assert aleph.get("some-job").id == "some-job"
+        except KreaError as error:
+            assert error.job_id == "some-job"  # noqa: PT017 - either is right
+        if what != "somebody else's job":  # there any id is the one that was accepted
+            try:
+                assert aleph.submit(URL, "night").id == "some-job"
+            except KreaError as error:
+                assert isinstance(error, SubmitUncertainError)  # noqa: PT017 - as above
+
+
+def test_a_packed_answer_is_unpacked(open_client: Any) -> None:
+    """An honest gzip is read."""
+    packed = answer(gzip.compress(JOB), headers="Content-Encoding: gzip")
+    with raw_server(always(packed)) as url:
+        assert open_client(base_url=url).get("some-job").status == "queued"
+
+
+def test_a_bomb_does_not_go_off(open_client: Any) -> None:
+    """A few KiB that unpack to a GiB are refused before they take memory."""
+    bomb = gzip.compress(bytes(2**30), compresslevel=9)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with (
+        raw_server(always(answer(bomb, headers="Content-Encoding: gzip"))) as url,
+        pytest.raises(APIConnectionError, match="more than"),
+    ):
+        open_client(base_url=url, retry=ONCE).get("some-job")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024
+
+
+def test_the_answer_about_another_job_is_not_believed(open_client: Any) -> None:
+    """A confused cache must not make us hand out somebody else's video."""
+    other = answer(JOB.replace(b"some-job", b"other-job").replace(b"queued", b"completed"))
+    with raw_server(always(other)) as url:
+        aleph = open_client(base_url=url, retry=ONCE)
+        with pytest.raises(InvalidResponseError, match="other-job"):
+            aleph.get("some-job")
+        with pytest.raises(WaitTimeoutError):
+            aleph.wait("some-job", wait_timeout=20)
+
+
+@pytest.mark.parametrize("echo", ["body", "json", "header", "escaped"])
+def test_an_echoed_key_is_blotted_out(open_client: Any, echo: str) -> None:
+    """Servers and proxies repeat what they are sent; errors do not repeat the key."""
+    key = "team/id:se/cret"
+    escaped = json.dumps({"message": key}).replace("/", "\\/").encode()
+    told = {
+        "body": answer(f"<html>{key}</html>".encode()),
+        "json": answer(json.dumps({"error": {"message": key}}).encode()),
+        "header": answer(b"{}", status="400 Bad Request", headers=f"X-Request-Id: {key}"),
+        "escaped": answer(escaped, status="400 Bad Request"),
+    }[echo]
+    with raw_server(always(told)) as url:
+        with pytest.raises(KreaError) as caught:
+            open_client(base_url=url, api_key=key, retry=ONCE).get("some-job")
+        shown = str(caught.value) + repr(vars(caught.value))
+        assert "se/cret" not in shown
+        assert "se\\/cret" not in shown
+
+
+LOCATIONS = [
+    "http://[::1",
+    "http://\N{SNOWMAN}..com/",
+    "https://xn--\N{LATIN SMALL LETTER E WITH ACUTE}/",
+    "ftp://example.com/out.mp4",
+    "file:///etc/passwd",
+    "//",
+    "https://" + "a" * 70_000 + ".com/",
+]
+
+
+@pytest.mark.parametrize("location", LOCATIONS, ids=lambda text: text[:30])
+def test_redirects_to_nowhere(
+    aleph: Any, emulator: Emulator, clip: Path, tmp_path: Path, location: str
+) -> None:
+    """A redirect that cannot be followed is a DownloadError of the paid job."""
+    job = aleph.wait(aleph.submit(clip, "night"))
+    header = {"location": location.encode("utf-8").decode("latin-1")}
+    emulator.fault(Fault(operation="download", status=302, headers=header, times=None))
+    with pytest.raises(DownloadError) as caught:
+        aleph.download(job, tmp_path / "out.mp4")
+    assert caught.value.job_id == job.id
+
+
+def test_a_forked_process_has_connections_of_its_own(emulator: Emulator) -> None:
+    """Parent and child never read each other's answers."""
+    with emulator.aleph() as aleph:
+        aleph.submit(URL, "before")
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(writer, aleph.submit(URL, "child").id.encode())
+            os._exit(0)
+        mine = aleph.submit(URL, "parent").id
+        theirs = os.read(reader, 100).decode()
+        os.waitpid(child, 0)
+        os.close(reader)
+        os.close(writer)
+    prompts = {job.id: job.body["prompt"] for job in emulator.jobs}
+    assert (prompts[mine], prompts[theirs]) == ("parent", "child")
+
+
+def test_a_second_event_loop_is_told_so(emulator: Emulator) -> None:
+    """Before anything is sent, and not as an uncertain submit."""
+
+    async def submit(aleph: AsyncAleph) -> Any:
+        return await aleph.submit(URL, "night")
+
+    aleph = emulator.async_aleph()
+    with asyncio.Runner() as first:
+        first.run(submit(aleph))
+        with pytest.raises(ConfigError, match="another event loop"):
+            asyncio.run(submit(aleph))
+        first.run(aleph.close())
+    assert emulator.accepted == 1
+
+
+def test_a_hundred_tasks_ask_one_callable_for_the_key(emulator: Emulator) -> None:
+    """Waiting for the key takes no worker thread away from the callable that brings it."""
+    calls: list[str] = []
+
+    def key() -> str:
+        calls.append("asked")
+        return emulator.key
+
+    async def main() -> None:
+        async with emulator.async_aleph(api_key=key) as aleph:
+            await asyncio.gather(*(aleph.submit(URL, "night") for _ in range(100)))
+
+    asyncio.run(main())
+    assert calls == ["asked"]
+
+
+Showing = Callable[[Any], Any]
+
+
+async def _broken(_: Any) -> None:
+    raise ZeroDivisionError
+
+
+def test_an_awaited_callback_that_breaks(
+    emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A coroutine function as on_update is awaited, and its errors break no paid job."""
+
+    async def main() -> Any:
+        async with emulator.async_aleph(virtual_time=True) as aleph:
+            return await aleph.wait(await aleph.submit(URL, "night"), on_update=_broken)
+
+    assert asyncio.run(main()).succeeded
+    assert "on_update raised" in caplog.text
+
+
+@pytest.mark.krea_emulator(job_seconds=600)
+def test_ctrl_c_in_a_callback(emulator: Emulator) -> None:
+    """It does not matter where Ctrl-C hits: the job is cancelled when that was chosen."""
+
+    def interrupt(_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with emulator.aleph(virtual_time=True, abandon="cancel") as aleph:
+        job = aleph.submit(URL, "night")
+        with pytest.raises(KeyboardInterrupt) as caught:
+            aleph.wait(job, on_update=interrupt)
+        assert aleph.get(job).status == "cancelled"
+    assert any(job.id in note for note in caught.value.__notes__)
+
+
+def test_sixteen_threads_lose_nothing_when_answers_are_lost(emulator: Emulator) -> None:
+    """Every accepted job has an id or an uncertain error: none is lost, none is doubled."""
+    emulator.fault(Fault(operation="create_aleph_job", drop="after", every=7, times=None))
+
+    def submit(number: int) -> Any:
+        try:
+            return aleph.submit(URL, f"night {number}").id
+        except SubmitUncertainError as error:
+            return error
+
+    with (
+        Aleph(base_url=emulator.base_url, api_key=emulator.key) as aleph,
+        ThreadPoolExecutor(16) as threads,
+    ):
+        ends = list(threads.map(submit, range(100)))
+    uncertain = [end for end in ends if isinstance(end, SubmitUncertainError)]
+    assert emulator.accepted == 100
+    assert len(uncertain) == 14
+    assert len({end for end in ends if isinstance(end, str)}) == 86
