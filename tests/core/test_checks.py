@@ -116,7 +116,7 @@ def test_the_closest_form_is_explained() -> None:
 
 def test_files_that_are_still_to_be_uploaded() -> None:
     """A placeholder is text, and rules about its characters do not count for it."""
-    pending = Pending("upload:0123:in.mp4")
+    pending = Pending("video")
     assert list(problems({"type": "string", "maxLength": 1, "pattern": "^https"}, pending)) == []
     assert list(problems({"type": "null"}, pending)) != []
 

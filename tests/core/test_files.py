@@ -211,7 +211,7 @@ def test_what_is_no_file(tmp_path: Path, clip: Path) -> None:
             assert (caught.value.field, caught.value.charged) == ("video", "no")
 
 
-@pytest.mark.parametrize("change", ["grown", "shrunk", "gone", "folder"])
+@pytest.mark.parametrize("change", ["grown", "shrunk", "other bytes", "gone", "folder"])
 def test_a_file_that_changes(change: str, clip: Path) -> None:
     """A file that is no longer what was inspected stops the upload, safely repeatable."""
     source = Source.open("video", clip)
@@ -220,12 +220,15 @@ def test_a_file_that_changes(change: str, clip: Path) -> None:
             clip.write_bytes(CLIP + b"more")
         case "shrunk":
             clip.write_bytes(CLIP[:-1])
+        case "other bytes":
+            clip.write_bytes(CLIP[:-1] + b"?")
         case "gone":
             clip.unlink()
         case _:
             clip.unlink()
             clip.mkdir()
-    words = "changed its size" if change in {"grown", "shrunk"} else "could not be read to its end"
+    missing = change in {"gone", "folder"}
+    words = "could not be read to its end" if missing else "has changed since it was checked"
     with pytest.raises(UploadError, match=words) as caught:
         content(source)
     assert caught.value.resubmit == "safe"
@@ -237,6 +240,76 @@ def test_a_file_that_is_closed_too_early(clip: Path) -> None:
         source = Source.open("video", file)
     with pytest.raises(UploadError, match="closed file"):
         content(source)
+
+
+class Broken(io.BytesIO):
+    """A file of the user's own, one of whose methods has a bug."""
+
+    broken: str | None = None
+
+    def _work(self, name: str) -> None:
+        if name == self.broken:
+            raise LookupError(name)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read some."""
+        self._work("read" if size else "")
+        return super().read(size)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go there."""
+        self._work("seek")
+        return super().seek(offset, whence)
+
+    def tell(self) -> int:
+        """Say where it is."""
+        self._work("tell")
+        return super().tell()
+
+    def seekable(self) -> bool:
+        """Say whether it can be rewound."""
+        self._work("seekable")
+        return self.broken != "read"
+
+
+class NoPath:
+    """A path that is none."""
+
+    def __init__(self, path: object) -> None:
+        self._path = path
+
+    def __fspath__(self) -> Any:
+        if isinstance(self._path, Exception):
+            raise self._path
+        return self._path
+
+
+@pytest.mark.parametrize("method", ["read", "seek", "tell", "seekable"])
+def test_files_with_a_bug(method: str) -> None:
+    """What a user's own file raises is an InvalidRequestError that says so."""
+    file = Broken(CLIP)
+    file.broken = method
+    with pytest.raises(InvalidRequestError, match=method) as caught:
+        Source.open("video", file)
+    assert isinstance(caught.value.__cause__, LookupError)
+
+
+@pytest.mark.parametrize("method", ["read", "seek"])
+def test_files_that_break_later(method: str) -> None:
+    """What it raises during the upload is an UploadError."""
+    file = Broken(CLIP)
+    source = Source.open("video", file)
+    file.broken = method
+    with pytest.raises(UploadError, match=method) as caught:
+        content(source)
+    assert isinstance(caught.value.__cause__, LookupError)
+
+
+@pytest.mark.parametrize("path", [b"clip.mp4", 7, LookupError("path")], ids=repr)
+def test_paths_that_are_none(path: object) -> None:
+    """A path that is bytes, no path at all, or a bug is refused by name."""
+    with pytest.raises(InvalidRequestError, match="cannot be read"):
+        Source.open("video", NoPath(path))
 
 
 def test_a_multipart_body(clip: Path) -> None:

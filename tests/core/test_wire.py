@@ -66,7 +66,7 @@ def test_urls_are_passed_on(media: str) -> None:
 
 
 def test_files_wherever_media_may_stand(clip: Path, still: Path) -> None:
-    """Paths, open files and assets go into every media field, nested ones too, each sent once."""
+    """Paths, open files and assets go into every media field, nested ones too."""
     asset = Asset("a1", "https://app-uploads.krea.ai/a1.png")
     references = ({"type": "image", "uri": io.BytesIO(PNG)},)
     prepared = prepare(clip, init_image_url=still, references=references)
@@ -83,8 +83,15 @@ def test_files_wherever_media_may_stand(clip: Path, still: Path) -> None:
     assert filled["references"] == [{"type": "image", "uri": "https://u.example/2"}]
     assert json.loads(json.dumps(filled)) == filled
     assert prepare(asset).checked.body["init_video"] == asset.url
-    twice = prepare(clip, init_image_url=still, references=[{"type": "image", "uri": str(still)}])
-    assert len(twice.sources) == 2
+
+
+def test_a_prompt_that_looks_like_a_placeholder(clip: Path) -> None:
+    """Only files are replaced by their addresses, never words that happen to look like one."""
+    prepared = prepare(clip, "upload:video")
+    (place,) = prepared.sources
+    filled = prepared.body({place: "https://u.example/1"})
+    assert filled == {"init_video": "https://u.example/1", "prompt": "upload:video"}
+    assert type(filled["init_video"]) is str
 
 
 def test_fingerprints(clip: Path, still: Path) -> None:

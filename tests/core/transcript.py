@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, Unpack
 from krea_aleph._config import ClientOptions, Config
 from krea_aleph._steps import (
     Call,
+    CleanUp,
     Draw,
     Emit,
     Fetch,
@@ -113,6 +114,7 @@ class Stage:
         updates: What was emitted.
         events: What was reported.
         refreshed: The generations of the key that were found too old.
+        cleaning: Whether the operation has begun to clean up.
         now: Monotonic seconds.
     """
 
@@ -151,6 +153,7 @@ class Stage:
         self.updates: list[Any] = []
         self.events: list[Event] = []
         self.refreshed: list[int] = []
+        self.cleaning = False
 
     @property
     def requests(self) -> list[Request]:
@@ -222,6 +225,8 @@ class Stage:
             case RefreshKey(generation):
                 self.refreshed.append(generation)
                 return self._renewable
+            case CleanUp():
+                self.cleaning = True
             case Emit(update):
                 self.updates.append(update)
             case Report(event):
@@ -235,8 +240,10 @@ class Stage:
         found = self._answers[0] if len(self._answers) == 1 else self._answers.popleft()
         reply = found(self, step.request) if callable(found) else found
         if isinstance(reply, BaseException):
+            if isinstance(reply, TransportFault):
+                reply.seconds = self._seconds
             raise reply
-        return reply
+        return reply._replace(seconds=self._seconds)
 
     def _fetch(self, step: Fetch) -> Response:
         self.fetches.append(step)
