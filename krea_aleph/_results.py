@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 5
+_NO_SUCH_RANGE: Final = 416
 # How hosts of signed addresses say that the signature has run out; a new snapshot has a new one.
 _EXPIRED: Final = frozenset({403, 404, 410})
 
@@ -122,9 +123,14 @@ def _fill(config: Config, job: Job, index: int, part: PartFile) -> Steps[None]:
                 job, renewed = (yield from get(config, job)), True
                 url = job.results[index].url if index < len(job.results) else url
                 continue
-            if not response.success and not config.retry.worth_it(response.status):
+            if not (response.success or _worth_another_try(config, response.status)):
                 raise error
         yield from patience.pause_or_raise(error)
+
+
+def _worth_another_try(config: Config, status: int) -> bool:
+    """Whether the next try may bring more; after a refused range it asks for the whole."""
+    return status == _NO_SUCH_RANGE or config.retry.worth_it(status)
 
 
 def _fetch(config: Config, url: str, part: PartFile) -> Steps[Response]:

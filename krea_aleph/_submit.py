@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
+    from krea_aleph._checks import Pending
     from krea_aleph._config import Config
     from krea_aleph._steps import Request, Response, Steps
     from krea_aleph._wire import Draft, Prepared
@@ -54,7 +55,7 @@ def submit(config: Config, ask: Callable[[], Draft], webhook_url: str | None = N
     return (yield from _post(config, request, prepared.checked))
 
 
-def _upload_all(config: Config, prepared: Prepared) -> Steps[dict[str, str]]:
+def _upload_all(config: Config, prepared: Prepared) -> Steps[dict[Pending, str]]:
     """Upload the files and return their addresses by placeholder; equal content goes up once."""
     known: dict[str, str] = {}
     for source in prepared.sources.values():

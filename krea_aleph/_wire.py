@@ -62,11 +62,9 @@ class Prepared(NamedTuple):
             else:
                 warn(text, KreaWarning, stacklevel=2)
 
-    def body(self, addresses: Mapping[str, str]) -> Mapping[str, Any]:
+    def body(self, addresses: Mapping[Pending, str]) -> Mapping[str, Any]:
         """Return the body with the addresses that the files have got, by placeholder."""
-        filled: Mapping[str, Any] = _replace(
-            self.checked.body, lambda value: addresses.get(value, value)
-        )
+        filled: Mapping[str, Any] = _replace(self.checked.body, addresses)
         return filled
 
 
@@ -293,21 +291,20 @@ def _outer(field: str, names: Mapping[str, str]) -> str:
 
 def _fingerprint(body: Mapping[str, Any], sources: Mapping[Pending, Source], account: str) -> str:
     """Return a digest of what was asked for; of a file its content counts, not its name."""
-    contents: dict[str, str] = {
-        placeholder: source.sha256 for placeholder, source in sources.items()
-    }
-    asked = _replace(body, lambda value: contents.get(value, value))
+    contents = {placeholder: source.sha256 for placeholder, source in sources.items()}
+    asked = _replace(body, contents)
     text = json.dumps([account, asked], sort_keys=True, separators=(",", ":"))
     return sha256(text.encode()).hexdigest()
 
 
-def _replace(value: Any, change: Callable[[str], str]) -> Any:
-    if isinstance(value, str):
-        return str(change(value))
+def _replace(value: Any, found: Mapping[Pending, str]) -> Any:
+    """Return a value with its placeholders filled; a prompt that looks like one stays."""
+    if isinstance(value, Pending):
+        return found[value]
     if isinstance(value, dict):
-        return {name: _replace(entry, change) for name, entry in value.items()}
+        return {name: _replace(entry, found) for name, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_replace(entry, change) for entry in value]
+        return [_replace(entry, found) for entry in value]
     return value
 
 

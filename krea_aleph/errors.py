@@ -109,7 +109,7 @@ class KreaError(Exception):
     def __str__(self) -> str:
         words = str(self.args[0]) if self.args else ""
         if self.job_id is not None and self.job_id not in words:
-            words = f"{words} (job {self.job_id})"
+            words = f"{words.removesuffix('.')} (job {self.job_id})"
         sentence = words if words.endswith((".", "!", "?", "…")) else f"{words}."
         return f"{sentence} {self.hint}".strip()
 
