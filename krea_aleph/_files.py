@@ -131,35 +131,34 @@ class Source:
         Raises:
             InvalidRequestError: It cannot be uploaded; the text says why.
         """
-        if isinstance(file, (str, os.PathLike)):
-            return cls._from_path(field, os.fspath(file))
-        return cls._from_file(field, file)
-
-    @classmethod
-    def _from_path(cls, field: str, path: str) -> Source:
         try:
-            if not stat.S_ISREG(Path(path).stat().st_mode):
-                raise InvalidRequestError(field, f"{path!r} is no regular file")
-            return cls(field, Path(path).name, lambda: Path(path).open("rb"))
-        except (OSError, ValueError) as error:
-            if isinstance(error, InvalidRequestError):
-                raise
-            words = getattr(error, "strerror", None) or str(error)
+            if isinstance(file, (str, os.PathLike)):
+                return cls._from_path(field, file)
+            return cls._from_file(field, file)
+        except InvalidRequestError:
+            raise
+        except Exception as error:  # a file or path of the user's own may raise anything
+            problem = f"{type(file).__name__} is not a URL, a path, an asset or a readable file"
+            if isinstance(file, (str, os.PathLike)):
+                problem = f"{str(file)!r} cannot be read"
             raise InvalidRequestError(
-                field, f"{path!r} cannot be read: {words}", hint="Give a path to a readable file."
+                field,
+                f"{problem}: {_words(error)}",
+                hint="Give a path to a readable file, or an open binary file.",
             ) from error
 
     @classmethod
+    def _from_path(cls, field: str, file: StrPath) -> Source:
+        path = Path(os.fspath(file))
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InvalidRequestError(field, f"{str(path)!r} is no regular file")
+        return cls(field, path.name, lambda: path.open("rb"))
+
+    @classmethod
     def _from_file(cls, field: str, file: BinaryIO) -> Source:
-        try:
-            if not isinstance(file.read(0), bytes):
-                raise InvalidRequestError(field, "it is open as text", hint='Open it with "rb".')
-            start = file.tell() if file.seekable() else None
-        except (AttributeError, OSError, ValueError) as error:
-            if isinstance(error, InvalidRequestError):
-                raise
-            problem = f"{type(file).__name__} is not a URL, a path, an asset or a readable file"
-            raise InvalidRequestError(field, problem) from error
+        if not isinstance(file.read(0), bytes):
+            raise InvalidRequestError(field, "it is open as text", hint='Open it with "rb".')
+        start = file.tell() if file.seekable() else None
         name = getattr(file, "name", None)
         name = Path(name).name if isinstance(name, str) else "upload"
         if start is not None:
@@ -170,7 +169,9 @@ class Source:
     def _from_stream(cls, field: str, name: str, stream: BinaryIO) -> Source:
         """Copy a stream that cannot be rewound: it must be measured, and may be sent twice."""
         with ExitStack() as closing:
-            copy = closing.enter_context(_spooled(field, stream))
+            spool = closing.enter_context(tempfile.SpooledTemporaryFile(max_size=_SMALL_BYTES))
+            copy = cast("BinaryIO", spool)
+            _copy(field, stream, copy)
             source = cls(field, name, lambda: cast("BinaryIO", _Rewound(copy, 0)))
             # From here on the copy lives as long as the source.
             weakref.finalize(source, closing.pop_all().close)
@@ -207,18 +208,19 @@ class Source:
         Raises:
             UploadError: It is no longer what was inspected, or cannot be read.
         """
-        left = self.size_bytes
+        left, digest = self.size_bytes, hashlib.sha256()
         try:
             with self._reader() as file:
-                while left and (piece := file.read(min(left, _PIECE_BYTES))):
+                while left > 0 and (piece := file.read(min(left, _PIECE_BYTES))):
                     left -= len(piece)
+                    digest.update(piece)
                     yield piece
-                changed = left > 0 or bool(file.read(1))
-        except (OSError, ValueError) as error:
-            message = f"{self._field}: {self.name!r} could not be read to its end: {error}."
+                same = left == 0 and not file.read(1) and digest.hexdigest() == self.sha256
+        except Exception as error:  # a file of the user's own may raise anything
+            message = f"{self._field}: {self.name!r} could not be read to its end: {_words(error)}."
             raise UploadError(message) from error
-        if changed:
-            message = f"{self._field}: {self.name!r} changed its size while it was being read."
+        if not same:
+            message = f"{self._field}: {self.name!r} has changed since it was checked."
             raise UploadError(message)
 
 
@@ -262,14 +264,16 @@ class _Rewound:
         """Leave the user's file open."""
 
 
-def _spooled(field: str, file: BinaryIO) -> BinaryIO:
-    copy = tempfile.SpooledTemporaryFile(max_size=_SMALL_BYTES)  # noqa: SIM115 - read later
+def _copy(field: str, file: BinaryIO, copy: BinaryIO) -> None:
     while piece := file.read(_PIECE_BYTES):
         copy.write(piece)
         if copy.tell() > LARGEST_UPLOAD_BYTES:
-            copy.close()
             raise InvalidRequestError(field, f"it has more than {LARGEST_UPLOAD_BYTES:,} bytes")
-    return cast("BinaryIO", copy)
+
+
+def _words(error: Exception) -> str:
+    """Return what an error says; the operating system's words without number and name."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _digest(head: bytes, rest: BinaryIO) -> str:
