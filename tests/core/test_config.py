@@ -259,6 +259,12 @@ def test_derived_options() -> None:
             derived({}, {name: None})  # type: ignore[misc]
 
 
+def test_a_keyring_is_shared() -> None:
+    """A derived client uses the keyring of the first one, so that one refresh serves both."""
+    keys = configured().keys
+    assert Config.resolve({"api_key": keys}).keys is keys  # type: ignore[typeddict-item]
+
+
 class Asked:
     """A key callable that counts how often it is asked."""
 

@@ -31,6 +31,7 @@ from .transcript import (
     timed_out,
 )
 
+WEST = timezone(timedelta(hours=-12))
 CONFIG = configured(retry=RetryPolicy(attempts=1))
 
 
@@ -104,6 +105,7 @@ def test_newer_jobs_only() -> None:
         ({"types": "externalVideo"}, "types"),
         ({"created_before": "2027-01-15"}, "created_before"),
         ({"created_before": datetime(2027, 1, 15)}, "created_before"),  # noqa: DTZ001 - the point
+        ({"created_before": datetime.max.replace(tzinfo=WEST)}, "created_before"),
         ({"created_after": 7}, "created_after"),
         ({"created_after": datetime(2027, 1, 15)}, "created_after"),  # noqa: DTZ001 - the point
     ],

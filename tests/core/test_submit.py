@@ -201,6 +201,17 @@ def test_files_are_uploaded_first() -> None:
     }
 
 
+def test_equal_files_are_uploaded_once() -> None:
+    """A file that stands in two fields is uploaded once, and its address stands in both."""
+    stage = Stage(uploaded(1), ACCEPTED)
+    stage.play(
+        submit(configured(), partial(drafted, clip("in.mp4"), init_image_url=clip("in.mp4")))
+    )
+    assert stage.operations == ["upload_asset", "create_aleph_job"]
+    body = stage.requests[1].json or {}
+    assert body["init_video"] == body["init_image_url"] == "https://u.example/1"
+
+
 def test_an_upload_that_fails_pays_nothing() -> None:
     """Without its upload the job is not started."""
     stage = Stage(answer(status=413))

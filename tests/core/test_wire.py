@@ -94,6 +94,29 @@ def test_a_prompt_that_looks_like_a_placeholder(clip: Path) -> None:
     assert type(filled["init_video"]) is str
 
 
+def test_media_in_schemas_of_other_forms() -> None:
+    """Media are found through alternatives and anything goes where the schema says nothing."""
+    media = {"type": "string", "media": True}
+    schema = {
+        "properties": {
+            "image": {"anyOf": [media, {"type": "null"}]},
+            "free": True,
+            "all": {"type": "array", "items": {"oneOf": [media]}},
+        }
+    }
+    collector = _wire._Media()
+    value = {"image": Path("a.png"), "free": "b.png", "all": ["c.png", URL], "new": (1,)}
+    walked = collector.walk(schema, value, "field")
+    assert walked == {
+        "image": "upload:field.image",
+        "free": "b.png",
+        "all": ["upload:field.all[0]", URL],
+        "new": [1],
+    }
+    assert collector.walk(schema, {"image": None}, "field") == {"image": None}
+    assert list(collector.files.values()) == [Path("a.png"), "c.png"]
+
+
 def test_fingerprints(clip: Path, still: Path) -> None:
     """Equal requests have equal fingerprints: a file counts by content, the account counts too."""
     same = clip.with_name("renamed.mp4")
@@ -148,6 +171,7 @@ CYCLE.append(CYCLE)
         ({"ratio": "4:3"}, "ratio", "'4:3' is none of"),
         ({"init_image_url": None}, "init_image_url", "None is not a string"),
         ({"sead": 7}, "sead", "it is not one of"),
+        ({"init_video": URL}, "init_video", "it is the argument 'video' here"),
         ({"references": [{"type": "image"}]}, "references[0].uri", "it is required"),
         ({"references": [{"type": "x", "uri": URL}]}, "references[0].type", "is not 'image'"),
         ({"references": "x"}, "references", "'x' is not a list"),
@@ -222,6 +246,24 @@ def test_requests() -> None:
         (page, "list_jobs GET /jobs"),
     ):
         assert f"{request.operation} {request.method} {request.path}" == line
+
+
+@pytest.mark.parametrize(
+    ("status", "types", "field"),
+    [("", (), "status"), ("a b", (), "status"), (7, (), "status"), (None, ["a,b"], "types")],
+)
+def test_filters_that_are_no_words(status: Any, types: Any, field: str) -> None:
+    """A status or a type that could change the request is refused by name."""
+    with pytest.raises(InvalidRequestError) as caught:
+        _wire.list_jobs_request(cursor=None, limit=5, status=status, types=types)
+    assert caught.value.field == field
+
+
+def test_the_options_of_the_contract_can_be_had() -> None:
+    """`AlephOptions` is there for those who ask at run time, and nothing else appears by magic."""
+    assert "seed" in _wire.AlephOptions.__annotations__
+    with pytest.raises(AttributeError, match="no attribute 'Surprise'"):
+        _wire.Surprise  # noqa: B018 - asking is the test
 
 
 def test_webhook_urls() -> None:
