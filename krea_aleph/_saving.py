@@ -21,7 +21,7 @@ from krea_aleph._files import EXTENSIONS, extension, looks_like_a_page, sniff
 from krea_aleph.errors import DownloadError, InvalidRequestError
 from krea_aleph.models import Saved
 
-if sys.platform != "win32":
+if sys.platform != "win32":  # pragma: no branch - another system
     import fcntl
 
 TYPE_CHECKING = False

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 from warnings import warn
 
-from krea_aleph._checks import Pending, Problem, problems
+from krea_aleph._checks import Pending, Problem, Schema, problems
 from krea_aleph._files import MultipartFile, Source
 from krea_aleph._steps import Request, Response
 from krea_aleph.errors import InvalidRequestError, InvalidResponseError, KreaWarning
@@ -42,7 +42,11 @@ _WORD: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _OTHER_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 # Runway counts UTF-16 units where the contract counts code points.
 _LONGEST_PROMPT_UNITS: Final = 1000
-_LIBRARY: Final = str(Path(__file__).parent)
+_CALLERS_LINE: Final[dict[str, Any]] = (
+    {"skip_file_prefixes": (str(Path(__file__).parent),)}
+    if sys.version_info >= (3, 12)
+    else {"stacklevel": 2}
+)
 _VIDEO: Final = "video"
 _PROMPT: Final = "prompt"
 
@@ -57,10 +61,7 @@ class Prepared(NamedTuple):
     def warn(self) -> None:
         """Warn about what may go wrong, at the line of the caller where Python can find it."""
         for text in self.warnings:
-            if sys.version_info >= (3, 12):
-                warn(text, KreaWarning, skip_file_prefixes=(_LIBRARY,))
-            else:
-                warn(text, KreaWarning, stacklevel=2)
+            warn(text, KreaWarning, **_CALLERS_LINE)
 
     def body(self, addresses: Mapping[Pending, str]) -> Mapping[str, Any]:
         """Return the body with the addresses that the files have got, by placeholder."""
@@ -159,8 +160,9 @@ class _Media:
     def __init__(self) -> None:
         self.files: dict[Pending, Any] = {}
 
-    def walk(self, schema: Mapping[str, Any], value: Any, field: str) -> Any:
+    def walk(self, schema: Schema, value: Any, field: str) -> Any:
         """Return a value in which every media URI of the schema is an address or a placeholder."""
+        schema = {} if isinstance(schema, bool) else schema
         if schema.get("media") and value is not None:
             return self.address(value, field)
         for keyword in ("anyOf", "oneOf", "allOf"):
