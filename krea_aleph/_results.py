@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Final
 from urllib.parse import urljoin
@@ -114,6 +115,8 @@ def _fill(config: Config, job: Job, index: int, part: PartFile) -> Steps[None]:
         except TransportFault as fault:
             error = _failed(job, url, f"it broke off ({fault}; {part.progress})")
             error.__cause__ = fault.__cause__
+            if fault.hopeless:
+                raise error from fault.__cause__
         else:
             if response.success and part.whole:
                 return
@@ -168,5 +171,6 @@ def _failed(job: Job, url: str, problem: str) -> DownloadError:
 
 
 def _host(url: str) -> str:
-    """Return what of an address may be shown: the rest may hold a signature."""
-    return "/".join(url.partition("?")[0].split("/")[:3])
+    """Return what of an address may be shown: the rest may hold a signature or a password."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{re.split(r'[/?#]', rest)[0].rpartition('@')[2]}"

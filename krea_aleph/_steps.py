@@ -93,15 +93,19 @@ class TransportFault(Exception):  # noqa: N818 - never raised to users, who get 
     Attributes:
         sent: Whether anything of the request may have reached the server.
         timed_out: Whether it was time that ran out.
+        hopeless: Whether the request itself cannot be sent, now or later.
         seconds: How long it took; set by the driver.
     """
 
     seconds = 0.0
 
-    def __init__(self, problem: str, *, sent: bool, timed_out: bool = False) -> None:
+    def __init__(
+        self, problem: str, *, sent: bool, timed_out: bool = False, hopeless: bool = False
+    ) -> None:
         super().__init__(problem)
         self.sent = sent
         self.timed_out = timed_out
+        self.hopeless = hopeless
 
 
 class Send(NamedTuple):

@@ -224,7 +224,7 @@ class _Pool:
                 **parts,
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing has been sent
-            raise TransportFault(_describe(error), sent=False) from _bare(error)
+            raise TransportFault(_describe(error), sent=False, hopeless=True) from _bare(error)
 
     def _seconds(self, *limits: float | None) -> float:
         return min(

@@ -42,10 +42,9 @@ _WORD: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _OTHER_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 # Runway counts UTF-16 units where the contract counts code points.
 _LONGEST_PROMPT_UNITS: Final = 1000
+_LIBRARY: Final = str(Path(__file__).parent)
 _CALLERS_LINE: Final[dict[str, Any]] = (
-    {"skip_file_prefixes": (str(Path(__file__).parent),)}
-    if sys.version_info >= (3, 12)
-    else {"stacklevel": 2}
+    {"skip_file_prefixes": (_LIBRARY,)} if sys.version_info >= (3, 12) else {"stacklevel": 2}
 )
 _VIDEO: Final = "video"
 _PROMPT: Final = "prompt"
