@@ -179,7 +179,7 @@ def objects(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
 SCHEMAS: st.SearchStrategy[Any] = st.recursive(st.booleans() | st.just({}), objects, max_leaves=4)
 
 
-@settings(max_examples=600)
+@settings(max_examples=400)
 @given(schema=SCHEMAS.filter(lambda schema: isinstance(schema, dict)), value=VALUES)
 def test_we_agree_with_a_whole_implementation(schema: dict[str, Any], value: Any) -> None:
     """For any schema of these keywords and any JSON, we say yes exactly where jsonschema does."""

@@ -179,7 +179,7 @@ def test_a_key_that_has_expired() -> None:
 def clip(name: str) -> io.BytesIO:
     """Open a clip."""
     file = io.BytesIO(CLIP + name.encode())
-    file.name = f"/home/me/{name}"
+    file.name = f"/clips/{name}"
     return file
 
 

@@ -483,7 +483,7 @@ VALUES = st.recursive(
 FIELDS = "status created_at completed_at result error urls id image_url width size_bytes".split()
 
 
-@settings(max_examples=400)
+@settings(max_examples=250)
 @given(raw=st.dictionaries(st.sampled_from(FIELDS), VALUES), identity=st.just("j1") | VALUES)
 def test_no_answer_breaks_the_readers(raw: dict[str, Any], identity: Any) -> None:
     """Whatever a server sends is a job, an asset or an InvalidResponseError, and pickles."""

@@ -38,6 +38,7 @@ T = TypeVar("T")
 
 KEY: Final = "key-id:key-secret"
 UNIX: Final = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
+MOST_REQUESTS: Final = 10_000
 JOB_ID: Final = "550e8400-e29b-41d4-a716-446655440000"
 CLIP: Final = b"\x00\x00\x00\x18ftypisom" + bytes(range(256)) * 8
 CLIP_URL: Final = "https://gen.example/videos/out.mp4"
@@ -236,6 +237,7 @@ class Stage:
     def _send(self, step: Send) -> Response:
         self.sends.append(step)
         self.now += self._seconds
+        assert len(self.sends) < MOST_REQUESTS, "the operation goes round in circles"
         assert self._answers, f"no answer is left for {step.request.operation}"
         found = self._answers[0] if len(self._answers) == 1 else self._answers.popleft()
         reply = found(self, step.request) if callable(found) else found
