@@ -1,8 +1,11 @@
 """Which contract this library was built from.
 
+``sha256``, ``date`` and ``generator`` are read from the generated client when they are first asked
+for; `pinned` has them as one value.
+
 Example:
     >>> from krea_aleph import contract
-    >>> contract.pinned().date <= "2999-01-01"
+    >>> contract.date <= "2999-01-01"
     True
 """
 
@@ -14,6 +17,12 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    sha256: str
+    date: str
+    generator: str
 
 # The generated package, by name: only _wire imports it, and its data files need no import.
 _PACKAGE: Final = "krea_aleph_api"
@@ -58,3 +67,12 @@ def folder() -> Path:
         message = f"{_PACKAGE} is not installed beside krea_aleph"
         raise ModuleNotFoundError(message)
     return Path(spec.origin).parent
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> str:
+        """Give the facts of the pinned contract as names of the module."""
+        if name in Contract.__dataclass_fields__:
+            return getattr(pinned(), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
