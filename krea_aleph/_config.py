@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -161,7 +161,7 @@ class Keyring:
 
 
 @contextmanager
-def _key_trouble() -> Iterator[None]:
+def _key_trouble() -> Generator[None]:
     try:
         yield
     except ConfigError:

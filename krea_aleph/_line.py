@@ -176,7 +176,7 @@ class _AsyncStream(httpx.AsyncByteStream):
 
 class _AsyncBackend(httpcore.AsyncNetworkBackend):
     def __init__(self) -> None:
-        self._backend = httpcore.AnyIOBackend()
+        self._backend: Any = httpcore.AnyIOBackend()
         self.deadline = Deadline()
 
     async def connect_tcp(

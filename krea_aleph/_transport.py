@@ -19,7 +19,7 @@ import threading
 import time
 import zlib
 from collections import deque
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, NoReturn, Self
 
 import httpcore
 import httpx
@@ -494,7 +494,7 @@ class _InThread:
         return piece
 
 
-def raise_fault(error: BaseException) -> Any:
+def raise_fault(error: BaseException) -> NoReturn:
     """Raise what a failed exchange means to an operation; what is no fault stays what it is.
 
     The frames that an error of the network comes from hold the request with its key, and programs
