@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from krea_aleph import _waiting
@@ -280,7 +280,7 @@ def test_looks_may_not_outlast_the_wait() -> None:
     assert [step.limit for step in stage.sends] == [1.0]
 
 
-@settings(max_examples=80)
+@settings(max_examples=80, phases=[Phase.generate])  # shrinking endless waits takes ages
 @given(
     start=st.floats(0, 1e9),
     wait_timeout=st.floats(0.1, 2e3),
