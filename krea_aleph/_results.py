@@ -87,6 +87,10 @@ def _save(config: Config, job: Job, target: Target) -> Steps[Saved]:
     except KreaError as error:
         error.about(job.id, charged="yes")
         raise
+    except BaseException as interruption:
+        if not isinstance(interruption, Exception):
+            interruption.add_note(f"Job {job.id} is done. Fetch it with download({job.id!r}, ...).")
+        raise
     return _saving.together(saved)
 
 

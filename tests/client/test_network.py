@@ -308,6 +308,22 @@ def test_ctrl_c(emulator: Emulator, abandon: Any) -> None:
     assert any(job.id in note for note in caught.value.__notes__)
 
 
+def test_ctrl_c_while_saving(emulator: Emulator, clip: Path, tmp_path: Path) -> None:
+    """The job is paid for by then: the note says how to fetch it, and no file is left behind."""
+
+    def interrupt(event: Event) -> None:
+        if event.attributes.get("download"):
+            raise KeyboardInterrupt
+
+    with (
+        emulator.aleph(virtual_time=True, on_event=interrupt) as aleph,
+        pytest.raises(KeyboardInterrupt) as caught,
+    ):
+        aleph.transform(clip, "night", tmp_path / "out.mp4")
+    assert any(f"download({emulator.jobs[0].id!r}" in note for note in caught.value.__notes__)
+    assert not list(tmp_path.glob("*.part"))
+
+
 def test_the_key_is_nowhere(
     open_client: Any,
     emulator: Emulator,
