@@ -25,7 +25,7 @@ def test_the_pinned_contract() -> None:
     assert (contract.sha256, contract.date) == (pinned.sha256, pinned.date)
     assert contract.generator == pinned.generator
     with pytest.raises(AttributeError, match="nonsense"):
-        contract.nonsense  # noqa: B018 - asking is the test
+        contract.nonsense  # type: ignore[attr-defined]  # noqa: B018 - asking is the test
 
 
 def test_without_the_generated_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

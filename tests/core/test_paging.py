@@ -29,10 +29,10 @@ def shown(*pages: Page, wanted: Callable[[Job], bool] = lambda _: True) -> tuple
 
     def fetch_page(cursor: str | None) -> Steps[Page]:
         asked.append(cursor)
+        yield from ()  # a page costs no step here
         found = pages[min(len(asked), len(pages)) - 1]
         # Always another cursor, as a broken server might send, where the test does not care.
         return found._replace(cursor=f"c{len(asked)}") if found.cursor == "any" else found
-        yield
 
     stage = Stage()
     stage.play(emit_pages(fetch_page, wanted=wanted))

@@ -10,6 +10,7 @@ import pytest
 
 from krea_aleph import _results, _wire
 from krea_aleph._saving import Target, part_for
+from krea_aleph._steps import TransportFault
 from krea_aleph.errors import (
     DownloadError,
     InvalidRequestError,
@@ -156,6 +157,15 @@ def test_a_host_that_does_not_deliver(host: Any, words: str, tmp_path: Path) -> 
     assert (error.job_id, error.charged, error.resubmit) == (JOB_ID, "yes", "never")
     assert (len(stage.fetches), list(tmp_path.iterdir())) == (4, [])
     assert error.retry_after == (5.0 if "503" in words else None)
+
+
+def test_a_fault_that_will_not_pass(tmp_path: Path) -> None:
+    """What no second try can mend is not tried again."""
+    fault = TransportFault("LocalProtocolError: bad address", sent=False, hopeless=True)
+    stage = Stage(hosts=[fault] * 4)
+    with pytest.raises(DownloadError, match="bad address"):
+        download(stage, tmp_path / "out.mp4")
+    assert len(stage.fetches) == 1
 
 
 @pytest.mark.parametrize("status", [204, 400, 401, 451])
