@@ -69,7 +69,7 @@ def folder() -> Path:
     return Path(spec.origin).parent
 
 
-if not TYPE_CHECKING:
+if not TYPE_CHECKING:  # pragma: no branch - type checkers do not run it
 
     def __getattr__(name: str) -> str:
         """Give the facts of the pinned contract as names of the module."""
