@@ -161,22 +161,28 @@ class _Media:
 
     def walk(self, schema: Schema, value: Any, field: str) -> Any:
         """Return a value in which every media URI of the schema is an address or a placeholder."""
+        try:
+            return self._walk(schema, value, field)
+        except RecursionError:
+            raise InvalidRequestError(field, "it contains itself") from None
+
+    def _walk(self, schema: Schema, value: Any, field: str) -> Any:
         schema = {} if isinstance(schema, bool) else schema
         if schema.get("media") and value is not None:
             return self.address(value, field)
         for keyword in ("anyOf", "oneOf", "allOf"):
             for branch in schema.get(keyword, ()):
-                value = self.walk(branch, value, field)
+                value = self._walk(branch, value, field)
         if isinstance(value, dict):
             properties = schema.get("properties", {})
             return {
-                name: self.walk(properties.get(name, {}), entry, f"{field}.{name}")
+                name: self._walk(properties.get(name, {}), entry, f"{field}.{name}")
                 for name, entry in value.items()
             }
         if isinstance(value, (list, tuple)):
             items = schema.get("items", {})
             return [
-                self.walk(items, entry, f"{field}[{index}]") for index, entry in enumerate(value)
+                self._walk(items, entry, f"{field}[{index}]") for index, entry in enumerate(value)
             ]
         return value
 

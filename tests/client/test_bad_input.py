@@ -47,6 +47,9 @@ VIDEOS: list[tuple[Any, str]] = [
     (object(), "object"),
 ]
 
+_ENDLESS: list[Any] = []
+_ENDLESS.append(_ENDLESS)
+
 OPTIONS: list[tuple[dict[str, Any], str, str]] = [
     ({"ratio": "16:9"}, "ratio", "1280:720"),
     ({"ratio": None}, "ratio", "None"),
@@ -61,6 +64,7 @@ OPTIONS: list[tuple[dict[str, Any], str, str]] = [
     ({"references": [{"type": "video", "uri": URL}]}, r"references\[0\].type", "'image'"),
     ({"references": [{"type": "image", "uri": "gone.png"}]}, r"references\[0\].uri", "No such"),
     ({"references": {"type": "image"}}, "references", "a list"),
+    ({"references": _ENDLESS}, "references", "contains itself"),
     ({"init_image_url": 5}, "init_image_url", "int"),
     ({"ration": "1280:720"}, "ration", "ratio"),
     ({"extra_body": {"seed": "x"}}, "seed", "a number"),
