@@ -20,12 +20,24 @@ import time
 import zlib
 from collections import deque
 from typing import Any, Final, NamedTuple, NoReturn, Self
+from urllib.parse import urlencode
 
 import httpcore
 import httpx
 
 from krea_aleph._hosts import origin
-from krea_aleph._line import DEADLINE, KEEPALIVE_SECONDS, AsyncLine, Deadline, Line
+from krea_aleph._line import (
+    KEEPALIVE_SECONDS,
+    AsyncForeign,
+    AsyncLine,
+    Deadline,
+    Foreign,
+    Headers,
+    Line,
+    Message,
+    Reply,
+    core_url,
+)
 from krea_aleph._steps import Response, TransportFault
 from krea_aleph._version import __version__
 from krea_aleph.errors import ConfigError, KreaError
@@ -138,9 +150,11 @@ class _Connections:
         except IndexError:  # empty, perhaps by another thread's doing
             return
 
-    def keep(self, target: Origin, transport: Any) -> None:
-        """Put a connection back on top of its stack."""
-        self._stacks.setdefault(target, deque()).append(_Idle(transport, time.monotonic()))
+    def keep(self, target: Origin, line: Any) -> None:
+        """Put a connection back on top of its stack; a foreign transport keeps its own."""
+        if isinstance(line, Foreign | AsyncForeign):
+            return
+        self._stacks.setdefault(target, deque()).append(_Idle(line, time.monotonic()))
 
     def drain(self) -> Iterator[Any]:
         """Take no more, and give out every kept connection to be closed."""
@@ -156,6 +170,19 @@ class _Pool:
     def __init__(self, config: Config, connections: _Connections | None = None) -> None:
         self._config = config
         self._connections = connections or _Connections(config)
+        base = httpx.URL(config.base_url)
+        self._base = core_url(base.copy_with(path=base.path.rstrip("/") + "/"))
+        headers = {
+            "host": base.netloc.decode("ascii"),
+            "user-agent": USER_AGENT,
+            "accept": "application/json",
+            "accept-encoding": "gzip",
+            **config.extra_headers,
+        }
+        self._headers = _encoded(headers)
+        seconds = config.request_timeout
+        connect = min(seconds, _CONNECT_SECONDS)
+        self._timeouts = {"connect": connect, "read": seconds, "write": seconds, "pool": seconds}
 
     def sharing(self, config: Config) -> Self:
         """Return a pool for another configuration that uses the same connections."""
@@ -175,53 +202,46 @@ class _Pool:
         secure = url.startswith("https:")
         return httpx.Proxy(url, ssl_context=self._connections.tls_context() if secure else None)
 
-    def _api_request(
-        self, request: Request, key: Secret, content: Any, deadline: Deadline
-    ) -> httpx.Request:
-        headers = {
-            "user-agent": USER_AGENT,
-            "accept": "application/json",
-            "accept-encoding": "gzip",
-            **self._config.extra_headers,
-            **request.headers,
-        }
-        if request.json is not None:
-            headers["content-type"] = "application/json"
-        elif request.body is not None:
-            headers["content-type"] = request.body.content_type
-            headers["content-length"] = str(request.body.length)
-        url = self._config.base_url + request.path
-        params = dict(request.params) or None
-        message = self._message(
-            request.method, url, headers, deadline, content=content, params=params
+    def _api_message(
+        self, request: Request, content: Any, key: Secret, deadline: Deadline
+    ) -> Message:
+        query = f"?{urlencode(request.params)}" if request.params else ""
+        target = self._base.target + f"{request.path[1:]}{query}".encode("ascii")
+        url = httpcore.URL(
+            scheme=self._base.scheme, host=self._base.host, port=self._base.port, target=target
         )
-        # Set last and in place, so that no local variable of ours holds the key.
-        message.headers["authorization"] = f"Bearer {key.reveal()}"
-        return message
+        headers = [*self._headers, *_encoded(request.headers), *_encoded(_about(request, content))]
+        # Set in place, so that no local variable of ours holds the key.
+        headers.append((b"authorization", b"Bearer " + key.reveal().encode("ascii")))
+        return Message(
+            request.method,
+            url,
+            headers,
+            deadline=deadline,
+            timeouts=self._timeouts,
+            content=content,
+        )
 
-    def _fetch_request(self, step: Fetch, deadline: Deadline) -> httpx.Request:
-        """Return the request for an output: nothing in it says who is asking."""
-        headers = {"user-agent": USER_AGENT, "accept-encoding": "identity", **step.headers}
-        return self._message("GET", step.url, headers, deadline)
+    def _fetch_message(self, step: Fetch, deadline: Deadline) -> Message:
+        """Return the request for an output: nothing in it says who is asking.
 
-    def _message(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        deadline: Deadline,
-        **parts: Any,
-    ) -> httpx.Request:
-        seconds = self._config.request_timeout
-        connect = min(seconds, _CONNECT_SECONDS)
-        timeouts = {"connect": connect, "read": seconds, "write": seconds, "pool": seconds}
+        Raises:
+            TransportFault: The address is none that HTTP can ask for.
+        """
         try:
-            return httpx.Request(
-                method,
-                url,
-                headers=dict(headers),
-                extensions={"timeout": timeouts, DEADLINE: deadline},
-                **parts,
+            url = httpx.URL(step.url)
+            headers = {
+                "host": url.netloc.decode("ascii"),
+                "user-agent": USER_AGENT,
+                "accept-encoding": "identity",
+                **step.headers,
+            }
+            return Message(
+                "GET",
+                core_url(url),
+                _encoded(headers),
+                deadline=deadline,
+                timeouts=self._timeouts,
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing has been sent
             raise TransportFault(_describe(error), sent=False, hopeless=True) from _bare(error)
@@ -244,16 +264,16 @@ class SyncPool(_Pool):
         request, seconds = step.request, self._seconds(limit, step.limit)
         deadline = _deadline(request, seconds)
         content = _content(request, deadline, seconds)
-        message = self._api_request(request, key, content, deadline)
+        message = self._api_message(request, content, key, deadline)
         answer = _Answer()
 
-        def read(response: httpx.Response) -> None:
-            answer.begin(response)
-            for piece in response.iter_raw():
+        def read(reply: Reply) -> None:
+            answer.begin(reply)
+            for piece in reply.pieces:
                 answer.take(piece)
 
-        response = self._perform(self._config.base, message, step.max_idle, read)
-        return _blotted(response, answer.content(), key)
+        reply = self._perform(self._config.base, message, step.max_idle, read)
+        return _blotted(reply, answer.content(), key)
 
     def fetch(self, step: Fetch) -> Response:
         """Stream an output into a sink.
@@ -262,50 +282,46 @@ class SyncPool(_Pool):
             TransportFault: The answer did not come, or not whole.
         """
 
-        def read(response: httpx.Response) -> None:
-            if step.sink.begin(response.status_code, dict(response.headers)):
-                for piece in response.iter_raw(_MIB):
+        def read(reply: Reply) -> None:
+            if step.sink.begin(reply.status, reply.headers):
+                for piece in reply.pieces:
                     step.sink.write(piece)
 
-        message = self._fetch_request(step, Deadline())
-        response = self._perform(origin(step.url), message, None, read)
-        return Response(response.status_code, dict(response.headers))
+        message = self._fetch_message(step, Deadline())
+        reply = self._perform(origin(step.url), message, None, read)
+        return Response(reply.status, reply.headers)
 
     def _perform(
-        self, target: Origin, message: httpx.Request, max_idle: float | None, read: Any
-    ) -> httpx.Response:
+        self, target: Origin, message: Message, max_idle: float | None, read: Any
+    ) -> Reply:
         self._connections.check()
         with self._connections.places:
-            transport = self._connect(target, max_idle)
+            line = self._connect(target, max_idle)
             try:
-                response: httpx.Response = transport.handle_request(message)
+                reply: Reply = line.send(message)
                 try:
-                    read(response)
+                    read(reply)
                 finally:
-                    response.close()
+                    reply.close()
             except BaseException as error:  # noqa: BLE001 - raised again as what it means
-                self._close(transport)
+                line.close()
                 raise_fault(error)
-            self._release(target, transport)
-        return response
+            if self._connections.closed:
+                line.close()
+            else:
+                self._connections.keep(target, line)
+        return reply
 
     def _connect(self, target: Origin, max_idle: float | None) -> Any:
         if self._config.transport is not None:
-            return self._config.transport
+            return Foreign(self._config.transport)
         kept, stale = self._connections.take(target, max_idle)
         self._close(*stale)
         return kept or Line(**self._options(target))
 
-    def _release(self, target: Origin, transport: Any) -> None:
-        if self._connections.closed:
-            self._close(transport)
-        elif transport is not self._config.transport:
-            self._connections.keep(target, transport)
-
-    def _close(self, *transports: Any) -> None:
-        for transport in transports:
-            if transport is not self._config.transport:
-                transport.close()
+    def _close(self, *lines: Any) -> None:
+        for line in lines:
+            line.close()
 
     def close(self) -> None:
         """Close every connection; those in use close when they come back."""
@@ -324,17 +340,16 @@ class AsyncPool(_Pool):
         request, seconds = step.request, self._seconds(limit, step.limit)
         deadline = _deadline(request, seconds)
         content = _content(request, deadline, seconds)
-        if request.body is not None:
-            content = _InThread(content)
-        message = self._api_request(request, key, content, deadline)
+        message = self._api_message(request, content, key, deadline)
+        message.content = content if request.body is None else _InThread(content)
         answer = _Answer()
 
-        async def read(response: httpx.Response) -> None:
-            answer.begin(response)
-            await _to_the_end(response.aiter_raw(), answer.take, deadline)
+        async def read(reply: Reply) -> None:
+            answer.begin(reply)
+            await _to_the_end(reply.pieces, answer.take, deadline)
 
-        response = await self._perform(self._config.base, message, step.max_idle, read)
-        return _blotted(response, answer.content(), key)
+        reply = await self._perform(self._config.base, message, step.max_idle, read)
+        return _blotted(reply, answer.content(), key)
 
     async def fetch(self, step: Fetch) -> Response:
         """Stream an output into a sink, whose writing is done in a worker thread.
@@ -342,41 +357,55 @@ class AsyncPool(_Pool):
         Raises:
             TransportFault: The answer did not come, or not whole.
         """
+        from anyio import CancelScope  # noqa: PLC0415 - see clocks
         from anyio.to_thread import run_sync  # noqa: PLC0415 - see clocks
 
         deadline = Deadline()
+        gathered = bytearray()
 
-        def write(piece: bytes) -> Awaitable[None]:
-            return run_sync(step.sink.write, piece)
+        async def write() -> None:
+            data = bytes(gathered)
+            gathered.clear()
+            await run_sync(step.sink.write, data)
 
-        async def read(response: httpx.Response) -> None:
-            if await run_sync(step.sink.begin, response.status_code, dict(response.headers)):
-                await _to_the_end(response.aiter_raw(_MIB), write, deadline)
+        def take(piece: bytes) -> Awaitable[None] | None:
+            # A hop to a thread costs as much as copying a MiB.
+            gathered.extend(piece)
+            return write() if len(gathered) >= _MIB else None
 
-        message = self._fetch_request(step, deadline)
-        response = await self._perform(origin(step.url), message, None, read)
-        return Response(response.status_code, dict(response.headers))
+        async def read(reply: Reply) -> None:
+            if await run_sync(step.sink.begin, reply.status, reply.headers):
+                try:
+                    await _to_the_end(reply.pieces, take, deadline)
+                finally:
+                    # What has arrived counts even when the rest has not: it is resumed after it.
+                    with CancelScope(shield=True):
+                        await write()
+
+        message = self._fetch_message(step, deadline)
+        reply = await self._perform(origin(step.url), message, None, read)
+        return Response(reply.status, reply.headers)
 
     async def _perform(
-        self, target: Origin, message: httpx.Request, max_idle: float | None, read: Any
-    ) -> httpx.Response:
+        self, target: Origin, message: Message, max_idle: float | None, read: Any
+    ) -> Reply:
         self._connections.check()
         async with self._places():
-            transport = await self._connect(target, max_idle)
+            line = await self._connect(target, max_idle)
             try:
-                response: httpx.Response = await transport.handle_async_request(message)
+                reply: Reply = await line.send(message)
                 try:
-                    await read(response)
+                    await read(reply)
                 finally:
-                    await response.aclose()
+                    await reply.close()
             except BaseException as error:  # noqa: BLE001 - raised again as what it means
-                await self._close(transport)
+                await line.aclose()
                 raise_fault(error)
             if self._connections.closed:
-                await self._close(transport)
-            elif transport is not self._config.transport:
-                self._connections.keep(target, transport)
-        return response
+                await line.aclose()
+            else:
+                self._connections.keep(target, line)
+        return reply
 
     def _places(self) -> Any:
         """Return the places for requests, on the one event loop that connections can live on.
@@ -399,15 +428,14 @@ class AsyncPool(_Pool):
 
     async def _connect(self, target: Origin, max_idle: float | None) -> Any:
         if self._config.transport is not None:
-            return self._config.transport
+            return AsyncForeign(self._config.transport)
         kept, stale = self._connections.take(target, max_idle)
         await self._close(*stale)
         return kept or AsyncLine(**self._options(target))
 
-    async def _close(self, *transports: Any) -> None:
-        for transport in transports:
-            if transport is not self._config.transport:
-                await transport.aclose()
+    async def _close(self, *lines: Any) -> None:
+        for line in lines:
+            await line.aclose()
 
     async def close(self) -> None:
         """Close every connection; those in use close when they come back."""
@@ -451,9 +479,9 @@ class _Answer:
         self._content = bytearray()
         self._unpack: Any = None
 
-    def begin(self, response: httpx.Response) -> None:
+    def begin(self, reply: Reply) -> None:
         """Take note of how the body is packed."""
-        packing = response.headers.get("content-encoding", "identity").strip().lower()
+        packing = reply.headers.get("content-encoding", "identity").strip().lower()
         if packing == "gzip":
             self._unpack = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
         elif packing not in {"identity", ""}:
@@ -525,13 +553,28 @@ def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {words[:300]}"
 
 
-def _blotted(response: httpx.Response, body: bytes, key: Secret) -> Response:
+def _blotted(reply: Reply, body: bytes, key: Secret) -> Response:
     """Return an answer without the key in it: servers and proxies echo what they are sent."""
     secret = key.reveal()
-    headers = {name: value.replace(secret, "***") for name, value in response.headers.items()}
+    headers = {name: value.replace(secret, "***") for name, value in reply.headers.items()}
     for form in {secret, secret.replace("/", "\\/")}:
         body = body.replace(form.encode(), b"***")
-    return Response(response.status_code, headers, body)
+    return Response(reply.status, headers, body)
+
+
+def _encoded(headers: Mapping[str, str]) -> Headers:
+    return [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+
+
+def _about(request: Request, content: Any) -> dict[str, str]:
+    """Return the headers that say what a body is; httpcore adds none."""
+    if request.body is not None:
+        kind, length = request.body.content_type, request.body.length
+    elif content is not None:
+        kind, length = "application/json", len(content)
+    else:
+        return {}
+    return {"content-type": kind, "content-length": str(length)}
 
 
 def _content(request: Request, deadline: Deadline, seconds: float) -> Any:
