@@ -135,4 +135,4 @@ if not TYPE_CHECKING:  # type checkers know the names from above, and are to ref
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:
-        return [*__all__, *globals()]
+        return list(__all__)

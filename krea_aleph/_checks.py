@@ -45,6 +45,9 @@ class Pending(str):
         placeholder.field = field
         return placeholder
 
+    def __getnewargs__(self) -> tuple[str]:
+        return (self.field,)
+
 
 def problems(schema: Schema, value: object, field: str = "") -> Iterator[Problem]:
     """Yield every way in which a value breaks a schema."""

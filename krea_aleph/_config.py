@@ -283,6 +283,8 @@ def _checked_key(key: object) -> Secret:
     if not key.strip():
         message = "api_key: it is blank."
         raise ConfigError(message, hint="Set KREA_API_KEY to the whole token.")
+    if key.lower().startswith("bearer ") or key[0] in "\"'":
+        raise ConfigError("api_key: the token alone is needed, without Bearer and quotes.")
     if _KEY.fullmatch(key) is None:
         message = "api_key: it contains a space, a line end or another character no key has."
         raise ConfigError(message, hint="Strip what was read from a file: key.strip().")

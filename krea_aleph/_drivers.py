@@ -30,6 +30,7 @@ from krea_aleph._steps import (
     TransportFault,
 )
 from krea_aleph._telemetry import LOGGER, publish
+from krea_aleph.errors import InvalidRequestError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ class SyncDriver:
 
     def run(self, operation: Steps[T], on_update: Callable[[Any], object] | None = None) -> T:
         """Return an operation's result; show each update to the callback, if there is one."""
+        _check_callback(on_update)
         with closing(Flight(operation)) as flight:
             flight.send(None)
             while (step := flight.step) is not None:
@@ -184,6 +186,7 @@ class AsyncDriver:
 
     async def run(self, operation: Steps[T], on_update: Callable[[Any], object] | None = None) -> T:
         """Return an operation's result; show each update to the callback, if there is one."""
+        _check_callback(on_update)
         with closing(Flight(operation)) as flight:
             flight.send(None)
             while (step := flight.step) is not None:
@@ -277,6 +280,12 @@ def _answer(step: Step, config: Config) -> Any:
         case _:
             message = f"no driver performs {type(step).__name__}"
             raise TypeError(message)
+
+
+def _check_callback(callback: object) -> None:
+    if callback is not None and not callable(callback):
+        kind = type(callback).__name__
+        raise InvalidRequestError("on_update", f"a callable is needed, not {kind}")
 
 
 def _show(callback: Callable[[Any], object] | None, update: Any) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 # A paid request goes out on a new connection or on one used a moment ago. A kept-alive one that
 # the server has closed meanwhile would be the commonest cause of not knowing what happened.
 _MAX_IDLE: Final = 2.0
+# Seconds by which the server's clock may be behind ours when a lost job is looked for.
+_CLOCKS_DIFFER: Final = 120.0
 # After these, and only after these, it is sure that nothing was started.
 _PERHAPS_STARTED: Final = (
     "This came while a job was being started, and it may have been: look with list_jobs before you"
@@ -75,8 +78,8 @@ def _post(config: Config, request: Request, checked: Checked) -> Steps[Job]:
     """
     patience = Patience(config.retry)
     while True:
-        since = yield from today()
-        uncertain = partial(_raise_uncertain, since, checked)
+        moment = (yield from today()) - _CLOCKS_DIFFER
+        uncertain = partial(_raise_uncertain, datetime.fromtimestamp(moment, UTC), checked)
         try:
             response = yield from send_once(config, request, max_idle=_MAX_IDLE)
         except TransportFault as fault:
@@ -116,7 +119,7 @@ def _accepted(
     return job
 
 
-def _raise_uncertain(since: float, checked: Checked, error: KreaError) -> NoReturn:
+def _raise_uncertain(since: datetime, checked: Checked, error: KreaError) -> NoReturn:
     message = f"a job may or may not have been started. {error.args[0]}"
     raise SubmitUncertainError(message, since=since, fingerprint=checked.fingerprint) from error
 

@@ -14,10 +14,15 @@ if TYPE_CHECKING:
 LOGGER: Final = logging.getLogger("krea_aleph")
 
 
+# The id of a job that is paid for must not depend on anybody keeping a value or reading a note.
+_LEVELS: Final = {"submitted": logging.INFO, "left": logging.WARNING}
+
+
 def publish(event: Event, listener: Callable[[Event], None] | None) -> None:
-    """Log an event at debug level and hand it to the listener, whose own errors are only logged."""
-    if LOGGER.isEnabledFor(logging.DEBUG):
-        LOGGER.debug("%s", _line(event))
+    """Log an event and hand it to the listener, whose own errors are only logged."""
+    level = _LEVELS.get(event.kind, logging.DEBUG)
+    if LOGGER.isEnabledFor(level):
+        LOGGER.log(level, "%s", _line(event))
     if listener is not None:
         try:
             listener(event)

@@ -142,8 +142,9 @@ def draft(
         },
         **(extra_body or {}),
     }
+    known = [names.get(name, name) for name in ALEPH_REQUEST["properties"]]
     found = [
-        problem._replace(field=_outer(problem.field, names))
+        _as_asked(problem, names, known)
         for problem in problems(ALEPH_REQUEST, body)
         if not (problem.unknown_field and problem.field in (extra_body or {}))
     ]
@@ -289,6 +290,19 @@ def _enforced(found: Sequence[Problem], checks: str) -> Iterator[str]:
         yield f"{problem.field}: {problem.text}. {advice}"
 
 
+def _as_asked(problem: Problem, names: Mapping[str, str], known: Sequence[str]) -> Problem:
+    """Return a problem in the words of the call, with a guess at what a misspelt option meant."""
+    from difflib import get_close_matches
+
+    field = _outer(problem.field, names)
+    if not problem.unknown_field or field != problem.field:
+        return problem._replace(field=field)
+    options = sorted(set(known) - {_VIDEO, _PROMPT})
+    close = get_close_matches(field, options, 1)
+    guess = f"; did you mean {close[0]!r}?" if close else ""
+    return problem._replace(text=f"it is none of the options {', '.join(options)}{guess}")
+
+
 def _outer(field: str, names: Mapping[str, str]) -> str:
     """Return a field as the caller wrote it: the facade has its own name for some."""
     head = re.match(r"[^.\[]*", field)
@@ -334,7 +348,9 @@ def check_webhook_url(url: str | None) -> None:
     if url is not None:
         if not _URL_TEXT.fullmatch(str(url)):
             raise InvalidRequestError(
-                "webhook_url", f"{url!r} is no http or https URL", hint="It has to be plain ASCII."
+                "webhook_url",
+                f"{url!r} is no http or https URL",
+                hint="It looks like https://example.com/hook, in plain ASCII.",
             )
         _checked_url(url, "webhook_url")
 

@@ -50,6 +50,9 @@ class _Client:
         config = self._config
         return f"{type(self).__name__}(account={config.account!r}, base_url={config.base_url!r})"
 
+    def __reduce__(self) -> str:
+        raise TypeError(f"a {type(self).__name__} does not pickle: make one in each process")
+
     @property
     def account(self) -> str:
         """The label of the account that this client acts for."""
@@ -72,7 +75,7 @@ class _Client:
             prompt: What it should become, at most 1,000 characters.
             extra_body: Further fields of the body, merged last; names that the pinned contract
                 does not know are allowed here.
-            **options: The optional fields of the contract.
+            **options: The optional fields of the contract; `AlephOptions` lists them.
 
         Returns:
             The body that would be sent, the files that would be uploaded, and a fingerprint.
@@ -164,7 +167,8 @@ class Aleph(_Client):
                 not sign what it sends: believe only the job id and ask for the job.
             extra_body: Further fields of the body, merged last; names that the pinned contract
                 does not know are allowed here.
-            **options: The optional fields of the contract; media among them may be files too.
+            **options: The optional fields of the contract, listed in `AlephOptions`; media among
+                them may be files too.
 
         Raises:
             InvalidRequestError: Refused before anything was sent.
@@ -447,7 +451,8 @@ class AsyncAleph(_Client):
                 not sign what it sends: believe only the job id and ask for the job.
             extra_body: Further fields of the body, merged last; names that the pinned contract
                 does not know are allowed here.
-            **options: The optional fields of the contract; media among them may be files too.
+            **options: The optional fields of the contract, listed in `AlephOptions`; media among
+                them may be files too.
 
         Raises:
             InvalidRequestError: Refused before anything was sent.

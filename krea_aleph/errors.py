@@ -46,6 +46,7 @@ from typing import Any, Final, Literal, TypeAlias
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from krea_aleph.models import Job
 
@@ -227,9 +228,8 @@ class APIStatusError(KreaError):
     ) -> None:
         parsed, words = read_body(body)
         reason = _reason_phrase(status_code)
-        super().__init__(
-            f"{operation}: Krea answered {status_code} {reason}: {words or 'no words'}."
-        )
+        said = words.rstrip(".") or "(no message)"
+        super().__init__(f"{operation}: Krea answered {status_code} {reason}: {said}.")
         self.operation = operation
         self.status_code = status_code
         self.headers = dict(headers)
@@ -268,9 +268,7 @@ class PermissionDeniedError(APIStatusError):
 class NotFoundError(APIStatusError):
     """404: unknown, or not this account's; Krea does not tell the two apart."""
 
-    hint = (
-        "Check the id and the account; on a submit, the operation may be gone: see the changelog."
-    )
+    hint = "Check the id and the account. For a new job it means that the operation is gone."
 
 
 class ModelUnavailableError(APIStatusError):
@@ -343,16 +341,17 @@ class SubmitUncertainError(KreaError):
     second paid job. ``__cause__`` is what went wrong.
 
     Attributes:
-        since: Unix time in seconds just before the request left, by this machine's clock.
+        since: A moment before the request left, with a margin for clocks that differ: the job, if
+            there is one, is among ``list_jobs(created_after=error.since)``.
         fingerprint: The fingerprint of what was asked for, as in ``Checked``.
         candidates: Jobs that it may have become, where somebody has looked.
     """
 
     hint = (
-        "Do not submit again yet: look for a job created since then with list_jobs, and only"
-        " when there is none submit again."
+        "Do not submit again yet: look at list_jobs(created_after=error.since), and only when none"
+        " of those jobs can be this one submit again."
     )
-    since: float
+    since: datetime
     fingerprint: str
     candidates: tuple[Job, ...]
 
@@ -360,7 +359,7 @@ class SubmitUncertainError(KreaError):
         self,
         message: str,
         *,
-        since: float,
+        since: datetime,
         fingerprint: str,
         candidates: tuple[Job, ...] = (),
     ) -> None:

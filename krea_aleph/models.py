@@ -271,7 +271,8 @@ class Event:
     """One fact for logs, metrics and traces; never a prompt, a key or a signed URL.
 
     Attributes:
-        kind: "request", "submitted", "changed", "poll_missed", "transfer", ... The set is open.
+        kind: "request", "submitted", "changed", "poll_missed", "transfer", "left" (a wait was
+            interrupted), ... The set is open.
         account: The label of the account.
         job_id: The job that it is about, if any.
         duration: Seconds, where the fact has a duration.

@@ -178,6 +178,13 @@ def test_outputs_that_cannot_be_used(
     assert emulator.requests == []
 
 
+def test_a_callback_that_is_none(aleph: Any, emulator: Emulator, tmp_path: Path) -> None:
+    """What cannot be called is refused before the job is paid for."""
+    with pytest.raises(InvalidRequestError, match="on_update"):
+        aleph.transform(URL, "night", tmp_path / "out.mp4", on_update=3)
+    assert emulator.requests == []
+
+
 @pytest.mark.parametrize("timeout", [0, -1, math.nan, math.inf, "60", True])
 def test_timeouts_that_are_none(aleph: Any, emulator: Emulator, timeout: Any) -> None:
     """Waiting for ever must be written out as None; nothing else means it."""
@@ -204,6 +211,8 @@ def test_times_without_a_zone(aleph: Any, emulator: Emulator) -> None:
         ({"api_key": "  "}, "blank"),
         ({"api_key": "id:secret\n"}, "line end"),
         ({"api_key": "id:se cret"}, "space"),
+        ({"api_key": "Bearer id:secret"}, "without Bearer"),
+        ({"api_key": "'id:secret'"}, "quotes"),
         ({"api_key": "ïd:secret"}, "character"),
         ({"api_key": 7}, "int"),
         ({"api_key": "a:b", "base_url": "http://api.krea.ai"}, "unencrypted"),

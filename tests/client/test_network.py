@@ -308,6 +308,25 @@ def test_ctrl_c(emulator: Emulator, abandon: Any) -> None:
     assert any(job.id in note for note in caught.value.__notes__)
 
 
+@pytest.mark.krea_emulator(job_seconds=600)
+def test_cancelled_tasks_leave_their_ids_in_the_log(
+    emulator: Emulator, clip: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of several transforms that are cancelled together, each paid job can still be found."""
+
+    async def main() -> None:
+        async with emulator.async_aleph() as aleph:
+            with anyio.move_on_after(1):
+                async with anyio.create_task_group() as tasks:
+                    for name in "abc":
+                        tasks.start_soon(aleph.transform, clip, name, tmp_path / f"{name}.mp4")
+
+    with caplog.at_level(logging.WARNING, "krea_aleph"):
+        anyio.run(main)
+    assert emulator.accepted == 3
+    assert all(job.id in caplog.text for job in emulator.jobs)
+
+
 def test_ctrl_c_while_saving(emulator: Emulator, clip: Path, tmp_path: Path) -> None:
     """The job is paid for by then: the note says how to fetch it, and no file is left behind."""
 

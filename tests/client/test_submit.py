@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import socket
 from pathlib import Path
 from typing import Any
@@ -65,7 +67,8 @@ def test_what_may_have_been_accepted_is_never_sent_again(
     assert (error.charged, error.resubmit) == ("unknown", "never")
     checked = aleph.check("https://example.com/in.mp4", "night")
     assert error.fingerprint == checked.fingerprint
-    assert abs(error.since - emulator.clock.time()) < 60
+    listed = list(open_client().list_jobs(created_after=error.since))
+    assert len(listed) == accepted
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 410, 413, 422])
@@ -144,6 +147,13 @@ def test_the_hook_sees_what_would_be_paid_for(
     assert seen[0] == seen[1]
     assert seen[0].uploads == {"video": "shot.mp4"}
     assert seen[0].body["seed"] == 1
+
+
+def test_what_was_checked_survives_a_queue(aleph: Any, clip: Path) -> None:
+    """A checked request is the same after pickling and copying, placeholders of files included."""
+    checked = aleph.check(clip, "night")
+    assert pickle.loads(pickle.dumps(checked)) == checked  # noqa: S301 - our own bytes
+    assert copy.deepcopy(checked) == checked
 
 
 def test_a_hook_that_breaks_stops_the_payment(open_client: Any, emulator: Emulator) -> None:

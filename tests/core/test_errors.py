@@ -5,6 +5,7 @@ import inspect
 import json
 import pickle
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -50,6 +51,7 @@ from krea_aleph.errors import (
 from krea_aleph.models import Job, Output
 
 JOB = Job("j1", "failed", error_code="E1", error_message="it broke", raw={"job_id": "j1"})
+SINCE = datetime(2026, 11, 22, tzinfo=UTC)
 HEADERS = {"x-request-id": "r-1", "retry-after": "7", "cf-ray": "ray"}
 
 
@@ -78,7 +80,7 @@ TABLE: list[tuple[KreaError, str, str, str | None, tuple[type, ...]]] = [
     (status(RateLimitError, 429), "no", "safe", None, (APIStatusError,)),
     (status(InternalServerError, 524), "no", "safe", None, (APIStatusError,)),
     (InvalidResponseError("get_job", "no JSON", b"<html>"), "unknown", "never", None, ()),
-    (SubmitUncertainError("?", since=1.5, fingerprint="ab"), "unknown", "never", None, ()),
+    (SubmitUncertainError("?", since=SINCE, fingerprint="ab"), "unknown", "never", None, ()),
     (JobError(JOB), "unknown", "never", "j1", ()),
     (JobFailedError(JOB), "no", "safe", "j1", (JobError,)),
     (JobRejectedError(JOB), "unknown", "pointless", "j1", (JobError,)),
@@ -176,7 +178,10 @@ def test_without_words() -> None:
         (MissingExtraError("emulator"), {"extra": "emulator"}),
         (InvalidRequestError("seed", "bad"), {"field": "seed", "problem": "bad"}),
         (SubmitVetoedError("no"), {"field": "request", "problem": "no"}),
-        (SubmitUncertainError("?", since=1.5, fingerprint="ab"), {"since": 1.5, "candidates": ()}),
+        (
+            SubmitUncertainError("?", since=SINCE, fingerprint="ab"),
+            {"since": SINCE, "candidates": ()},
+        ),
         (JobFailedError(JOB), {"job": JOB, "code": "E1", "reason": "it broke"}),
         (WaitTimeoutError(JOB, 60), {"job": JOB}),
         (InvalidResponseError("get_job", "bad", b'{"a": 1}'), {"body": {"a": 1}}),

@@ -170,7 +170,7 @@ CYCLE.append(CYCLE)
         ({"seed": None}, "seed", "None is not a number"),
         ({"ratio": "4:3"}, "ratio", "'4:3' is none of"),
         ({"init_image_url": None}, "init_image_url", "None is not a string"),
-        ({"sead": 7}, "sead", "it is not one of"),
+        ({"sead": 7}, "sead", "did you mean 'seed'?"),
         ({"init_video": URL}, "init_video", "it is the argument 'video' here"),
         ({"references": [{"type": "image"}]}, "references[0].uri", "it is required"),
         ({"references": [{"type": "x", "uri": URL}]}, "references[0].type", "is not 'image'"),
@@ -206,7 +206,10 @@ def test_a_contract_that_has_grown_old() -> None:
     warned = prepare(seed=-1, sead=2, checks="warn")
     assert [text.partition(".")[0] for text in warned.warnings] == [
         "seed: -1 is less than 0",
-        "sead: it is not one of init_image_url, init_video, prompt, ratio, references, seed",
+        (
+            "sead: it is none of the options init_image_url, ratio, references, seed;"
+            " did you mean 'seed'?"
+        ),
     ]
     assert prepare(seed=-1, checks="off").warnings == ()
     extra = prepare(extra_body={"strength": 0.5, "ratio": "960:960"}, ratio="1280:720")
