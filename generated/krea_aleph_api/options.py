@@ -39,7 +39,16 @@ class AlephReferenceOptions(TypedDict, total=False):
 
 
 class AlephOptions(TypedDict, total=False):
-    """What a request may say beside its video and prompt. What is left out is not sent."""
+    """What a request may say beside its video and prompt. What is left out is not sent.
+
+    Attributes:
+        init_image_url: An image to work from. Krea does not say how it differs from
+            `references`.
+        ratio: Width and height of the result in pixels. When it is left out, the server takes
+            1280:720.
+        references: Images whose look or content the result should take up. At most 1 item.
+        seed: Where the randomness starts. 0 to 4294967295.
+    """
 
     init_image_url: Media
     """An image to work from. Krea does not say how it differs from `references`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import textwrap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -54,6 +55,11 @@ class MediaAsset(Protocol):
 Media: TypeAlias = str | PathLike[str] | BinaryIO | MediaAsset
 """A video or an image: an address, a path, an open binary file, or an uploaded file."""
 '''
+
+
+_WHOLE: Final = """What a request may say beside its video and prompt. What is left out is not sent.
+
+    Attributes:"""
 
 
 def body_schema(strict: Hoisted, rules: Rules) -> Schema:
@@ -113,12 +119,15 @@ def emit_options(strict: Hoisted, rules: Rules) -> str:
         writer.declared(option, wire, body["properties"][wire], wire in body.get("required", []))
         for option, wire in names.items()
     ]
-    whole = _class(
-        rules.facade.options,
-        "What a request may say beside its video and prompt. What is left out is not sent.",
-        fields,
-    )
+    listed = [_listed(option, body["properties"][wire]) for option, wire in names.items()]
+    whole = _class(rules.facade.options, "\n".join([_WHOLE, *listed, "    "]), fields)
     return "\n\n".join([_HEAD, *writer.blocks, whole])
+
+
+def _listed(option: str, schema: Schema) -> str:
+    """Say an option again in the docstring of the whole: `help` shows no others."""
+    words = f"{option}: {describe(schema)}".removesuffix(": ")
+    return textwrap.fill(words, 96, initial_indent=" " * 8, subsequent_indent=" " * 12)
 
 
 def _fits(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from codegen.emit_options import option_names
 from codegen.sites import find
 
 if TYPE_CHECKING:
@@ -14,14 +15,26 @@ if TYPE_CHECKING:
 
 
 def notes(normalised: Normalised, rules: Rules) -> tuple[str, ...]:
-    """Say in sentences which names were derived and which rules match nothing any more."""
-    return (*_derived_names(normalised, rules), *_idle_rules(normalised, rules))
+    """Say in sentences which names were derived or changed and which rules match nothing."""
+    return (
+        *_derived_names(normalised, rules),
+        *_spelt_otherwise(normalised, rules),
+        *_idle_rules(normalised, rules),
+    )
 
 
 def _derived_names(normalised: Normalised, rules: Rules) -> Iterator[str]:
     models = normalised.document["components"]["schemas"].keys()
     for name in sorted(models - {*rules.models, rules.responses.errors}):
         yield f"{name} is named after its place: name it in rules.toml if it deserves better"
+
+
+def _spelt_otherwise(normalised: Normalised, rules: Rules) -> Iterator[str]:
+    body = normalised.strict.requests[rules.facade.model]["properties"]
+    pair = {rules.facade.prompt, rules.facade.video}
+    for option, wire in option_names(body.keys() - pair, rules.facade.reserved).items():
+        if option != wire:
+            yield f"the option for {wire} is spelt {option}: its own name is taken or is none"
 
 
 def _idle_rules(normalised: Normalised, rules: Rules) -> Iterator[str]:

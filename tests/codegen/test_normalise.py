@@ -265,6 +265,13 @@ def test_what_a_human_should_look_at_is_noted(contract: dict[str, Any], rules: R
     )
 
 
+def test_an_option_that_is_spelt_otherwise_is_noted(contract: dict[str, Any], rules: Rules) -> None:
+    """Who regenerates learns under which name users will find a field whose own is taken."""
+    body_of(contract)["properties"]["output"] = {"type": "string"}
+    (note,) = notes(normalise(contract, rules), rules)
+    assert note.startswith("the option for output is spelt output_")
+
+
 CLASHES: dict[str, Callable[[dict[str, Any]], object]] = {
     "twins in case": lambda c: job_of(c)["properties"].update(
         Status={"type": "object", "properties": {"a": {"type": "string"}}}
