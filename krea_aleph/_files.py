@@ -94,6 +94,13 @@ def _sniff_boxes(head: bytes) -> str | None:
     return "video/quicktime" if kind in _QUICKTIME_ATOMS else None
 
 
+def kinds_taken(field: str) -> str:
+    """Say which kinds of file a field takes."""
+    if field == "video":
+        return "Krea takes MP4, MOV and WebM."
+    return "Krea takes MP4, MOV, WebM, JPEG, PNG, WebP, HEIC, GLB, WAV and MP3."
+
+
 def looks_like_a_page(head: bytes) -> bool:
     """Whether a file begins like an HTML, XML or JSON document: an error page, not a result."""
     return _MARKUP.match(head) is not None
@@ -198,7 +205,7 @@ class Source:
             raise InvalidRequestError(
                 self._field,
                 f"{self.name!r} is of no kind that Krea takes, judged by its first bytes",
-                hint="Krea takes MP4, MOV, WebM, JPEG, PNG, WebP, HEIC, GLB, WAV and MP3.",
+                hint=kinds_taken(self._field),
             )
         return found
 

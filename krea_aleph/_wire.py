@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from warnings import warn
 
 from krea_aleph._checks import Pending, Problem, Schema, problems
-from krea_aleph._files import MultipartFile, Source
+from krea_aleph._files import MultipartFile, Source, kinds_taken
 from krea_aleph._steps import Request, Response
 from krea_aleph.errors import InvalidRequestError, InvalidResponseError, KreaWarning
 from krea_aleph.models import Asset, Checked, Job, Output
@@ -95,7 +95,7 @@ class Draft(NamedTuple):
                 raise InvalidRequestError(
                     _VIDEO,
                     f"{source.name!r} is {source.media_type}, not a video",
-                    hint="Krea takes MP4, MOV and WebM.",
+                    hint=kinds_taken(_VIDEO),
                 )
         checked = Checked(
             body=self.body,
