@@ -142,7 +142,8 @@ def draft(
         },
         **(extra_body or {}),
     }
-    known = [names.get(name, name) for name in ALEPH_REQUEST["properties"]]
+    properties: Mapping[str, Any] = ALEPH_REQUEST["properties"]
+    known = [names.get(name, name) for name in properties]
     found = [
         _as_asked(problem, names, known)
         for problem in problems(ALEPH_REQUEST, body)
