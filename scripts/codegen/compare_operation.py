@@ -263,7 +263,7 @@ class OperationComparison:
     def _responses(self, name: str, root: Place, old: Node, new: Node) -> Iterator[Change]:
         left, right = (
             {
-                str(status).upper(): resolve(response, document)
+                _status(str(status)): resolve(response, document)
                 for status, response in node.get("responses", {}).items()
                 if not str(status).startswith("x-")
             }
@@ -349,6 +349,10 @@ def media_types(content: Mapping[str, Any] | None) -> dict[str, Node]:
 def _ours(offered: Mapping[str, Any]) -> str:
     """Choose the media type that the pipeline chooses."""
     return _JSON if _JSON in offered or not offered else min(offered)
+
+
+def _status(status: str) -> str:
+    return status.upper() if status[:1].isdigit() else status
 
 
 def _success(status: str) -> bool:

@@ -60,6 +60,15 @@ _KNOWN: Final = frozenset(
 DOCS: Final = frozenset(
     "description title summary example examples externalDocs $comment xml".split()
 )
+_SHAPES: Final[tuple[tuple[set[str], tuple[type, ...], str], ...]] = (
+    ({"properties", "patternProperties", "dependentSchemas"}, (dict,), "object"),
+    ({"required", "enum", "anyOf", "oneOf", "allOf", "prefixItems"}, (list,), "array"),
+    ({"pattern", "format", "$ref"}, (str,), "text"),
+    ({"multipleOf", "minimum", "maximum"}, (int, float), "number"),
+    ({"exclusiveMinimum", "exclusiveMaximum"}, (int, float), "number"),
+    ({name for names in _COUNTS.values() for name in names}, (int, float), "number"),
+    ({"items", "not", "additionalProperties"}, (dict, bool), "schema"),
+)  # fmt: skip
 _DATA: Final = frozenset({"enum", "const", "required", "default", "dependentRequired"})
 _MAPS: Final = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs"})
 
@@ -206,6 +215,7 @@ class Reader:
         return isinstance(node, dict) and bool(node.keys() & {"$ref", "oneOf", "anyOf", "allOf"})
 
     def _own(self, node: Mapping[str, Any]) -> tuple[Branch, ...]:
+        _well_formed(node)
         if node.get("not", False) in ({}, True):
             return ()
         listed = node.get("type", [*TYPES])
@@ -288,6 +298,13 @@ class Reader:
         for keyword in ("allOf", "anyOf", "oneOf"):
             for part in node.get(keyword, []):
                 self._notes(part, said, inside)
+
+
+def _well_formed(node: Mapping[str, Any]) -> None:
+    for names, kinds, wanted in _SHAPES:
+        for name in names & node.keys():
+            if not isinstance(node[name], kinds) or (wanted == "number" and node[name] is True):
+                raise StepError("validate", f"{name}: {node[name]!a:.80} is no {wanted}")
 
 
 def _implied(branches: tuple[Branch, ...]) -> tuple[Branch, ...]:

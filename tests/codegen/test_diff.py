@@ -13,6 +13,7 @@ import pytest
 
 from codegen.changes import Severity, worst
 from codegen.diff import check_document, diff_documents
+from codegen.errors import StepError
 from codegen.rules import Rules
 from codegen.severity import Reads, load_reads
 
@@ -469,3 +470,19 @@ def test_a_moved_operation_is_named(contract: Contract, rules: Rules, reads: Rea
     contract["paths"]["/generate/video/aleph"] = contract["paths"].pop(ALEPH)
     found = diff_documents(CONTRACT, contract, rules, reads)
     assert "POST /generate/video/aleph asks for the same" in found[0].consequence
+
+
+BAD = [
+    {"properties": []}, {"required": "prompt"}, {"enum": "a"}, {"maxLength": "9"}, {"minimum": True},
+    {"anyOf": {}}, {"pattern": 1}, {"items": []}, {"type": "text"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("schema", BAD, ids=str)
+def test_a_schema_that_is_none_is_refused(
+    schema: dict[str, Any], contract: Contract, rules: Rules, reads: Reads
+) -> None:
+    """A keyword of another form than JSON Schema gives it stops with its name."""
+    properties(contract)["seed"] = schema
+    with pytest.raises(StepError, match=rf"^(validate|guard): {next(iter(schema))}: "):
+        diff_documents(CONTRACT, contract, rules, reads)
