@@ -22,6 +22,16 @@ The contract flows through named steps, one module each, and every step that fai
     typecheck   mypy --strict
     swap        stage on the same file system, then two renames
 
+Comparing two contracts (`--diff`) goes another way, because what is cut off or loosened for the
+generator must not be missed by it:
+
+    read_any    JSON or YAML, as strictly in either
+    diff        check both, compare, write the report
+    compare_operation   parameters, bodies, answers, of the operations in `rules.toml`
+    compare_schema      what fits no longer, and what fits now
+    meaning     a schema as branches of one type each, whatever its spelling
+    severity    who sends, who reads, and what follows for users; `reads.toml` has what we read
+
 Everything down to `assemble`, the emitters and the audit use the standard library alone and do no
 I/O; `pipeline` joins the steps and `cli` is the command.
 """

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from codegen.changes import SEVERITY_EXITS, worst
+from codegen.diff import as_json, as_table, diff_files
 from codegen.errors import DIFFERS, EXIT_CODES, StepError, step
 from codegen.pipeline import Built, Project, build
 from codegen.swap import clear_leftovers, swap_in, write_file
@@ -30,9 +32,14 @@ def main(arguments: Sequence[str], root: Path) -> int:
         arguments: The command line without the program's name.
         root: The checkout to work on.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.json and not options.diff:
+        parser.error("--json goes with --diff")
     project = Project(root)
     try:
+        if options.diff:
+            return _diff(project, *options.diff, json=options.json)
         with step("tools"):
             refuse_other_tools(project.pins)
         with step("swap"), tempfile.TemporaryDirectory(prefix="regenerate-") as scratch:
@@ -98,19 +105,46 @@ def _check(project: Project, scratch: Path) -> int:
     return 0
 
 
+def _diff(project: Project, old: Path, new: Path, *, json: bool) -> int:
+    changes = diff_files(old, new, project.rules(), project.data / "reads.toml")
+    if json:
+        sys.stdout.buffer.write(as_json(changes))
+        sys.stdout.flush()
+    else:
+        print(as_table(changes))
+    return SEVERITY_EXITS[worst(changes)]
+
+
 def _parser() -> argparse.ArgumentParser:
     codes = "\n".join(f"  {code}  {name}" for name, code in EXIT_CODES.items())
+    verdicts = "\n".join(
+        f"  {code:2}  --diff found: {severity.name.lower()}"
+        for severity, code in SEVERITY_EXITS.items()
+    )
     parser = argparse.ArgumentParser(
         prog="regenerate",
         description="Rebuild generated/ from openapi.json. A step that fails names itself and"
         " leaves everything as it was.",
         epilog="exit codes:\n   0  done\n   1  the tools could not be installed\n"
-        f"   2  wrong command line\n   {DIFFERS}  --check found a difference\n{codes}",
+        f"   2  wrong command line\n   {DIFFERS}  --check found a difference\n"
+        f"{verdicts}\n{codes}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
+    task = parser.add_mutually_exclusive_group()
+    task.add_argument(
         "--check",
         action="store_true",
         help="change nothing, need no network: rebuild elsewhere and compare every byte",
+    )
+    task.add_argument(
+        "--diff",
+        nargs=2,
+        type=Path,
+        metavar=("OLD", "NEW"),
+        help="change nothing: say what differs between two descriptions (JSON or YAML, OpenAPI 3.1)"
+        " in the operations we use, and what follows for users",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="with --diff: print the report as JSON, nothing else"
     )
     return parser

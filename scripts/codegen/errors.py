@@ -25,6 +25,12 @@ EXIT_CODES: Final = {
     "audit": 20,
     "type-check": 21,
     "swap": 22,
+    "file": 40,
+    "empty": 41,
+    "html": 42,
+    "yaml": 43,
+    "version": 44,
+    "foreign": 45,
 }
 """Exit code of each step that can stop the run. 1 is an environment that could not
 be made, 2 a wrong command line."""

@@ -30,3 +30,18 @@ def validate(document: Mapping[str, Any]) -> None:
     if error is not None:
         place = "/".join(str(part) for part in error.absolute_path)
         raise StepError("validate", f"{place or 'the document'}: {error.message[:500]}")
+
+
+def validate_shape(document: Mapping[str, Any]) -> None:
+    """Check the form of the document only: that a default fits its enum is not asked.
+
+    Raises:
+        StepError: It has not the form that the OpenAPI specification asks for.
+    """
+    # Imported here, as above.
+    from openapi_spec_validator.schemas import openapi_v31_schema_validator  # noqa: PLC0415
+
+    error = next(iter(openapi_v31_schema_validator.iter_errors(dict(document))), None)
+    if error is not None:
+        place = "/".join(str(part) for part in error.absolute_path)
+        raise StepError("validate", f"{place or 'the document'}: {error.message[:500]}")
