@@ -122,7 +122,7 @@ class _Connections:
                 "the client is closed.", hint="Make a new one, or keep it open while you use it."
             )
         if self._process != os.getpid():
-            self._inherited = self._stacks
+            self._inherited = self._stacks  # held, because collecting sockets would close them
             self._begin()
 
     def take(self, target: Origin, max_idle: float | None) -> tuple[Any | None, list[Any]]:
