@@ -3,11 +3,9 @@
 The contract flows through named steps, one module each, and every step that fails raises
 `StepError` with its own name, the place, and what to do:
 
-    document    read the JSON strictly
     validate    is it OpenAPI 3.1 at all?
     guard       limits, then an allowlist for every name and text that can reach code
     slicing     copy the operations that `rules.toml` names into a small intermediate form
-    respell     one spelling for each meaning, so that a respelled document changes nothing
     corrections what upstream states wrongly, each with what it is expected to say
     unify       several shapes of one thing become their least upper bound
     hoist       inline schemas become named models
@@ -22,15 +20,8 @@ The contract flows through named steps, one module each, and every step that fai
     typecheck   mypy --strict
     swap        stage on the same file system, then two renames
 
-Comparing two contracts (`--diff`) goes another way, because what is cut off or loosened for the
-generator must not be missed by it:
-
-    read_any    JSON or YAML, as strictly in either
-    diff        check both, compare, write the report
-    compare_operation   parameters, bodies, answers, of the operations in `rules.toml`
-    compare_schema      what fits no longer, and what fits now
-    meaning     a schema as branches of one type each, whatever its spelling
-    severity    who sends, who reads, and what follows for users; `reads.toml` has what we read
+Reading, errors, rules, one spelling for each meaning and the comparison of two contracts
+(`--diff`) are in `krea_aleph.specdiff`, because an installed library compares, too.
 
 Everything down to `assemble`, the emitters and the audit use the standard library alone and do no
 I/O; `pipeline` joins the steps and `cli` is the command.

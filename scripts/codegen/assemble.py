@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from codegen.hoist import Hoisted
-    from codegen.rules import ModelRule, Rules
+    from krea_aleph.specdiff.rules import ModelRule, Rules
 
 
 def assemble(hoisted: Hoisted, rules: Rules) -> dict[str, Any]:

@@ -14,8 +14,8 @@ import re
 import tokenize
 from typing import TYPE_CHECKING, Final
 
-from codegen.errors import StepError
 from codegen.guard import guard_text
+from krea_aleph.specdiff.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +83,9 @@ _AT_TOP: Final = (
 _LOCAL_CALL: Final = re.compile(r"(_parse|check)_[a-z0-9_]+|[A-Z][A-Za-z0-9]*")
 _URL: Final = re.compile(r"(/[A-Za-z0-9._~{}-]+)+")
 _COMMENT: Final = re.compile(r"# (?!.*(coding|type:)).*", re.IGNORECASE)
-_DATA: Final = frozenset({"py.typed", "contract.json", "PROVENANCE.json"})
+_DATA: Final = frozenset(
+    {"py.typed", "contract.json", "PROVENANCE.json", "rules.toml", "reads.toml"}
+)
 
 
 def audit_tree(package: Path) -> None:

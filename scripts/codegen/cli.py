@@ -12,14 +12,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codegen.changes import SEVERITY_EXITS, worst
-from codegen.diff import as_json, as_table, diff_files
-from codegen.errors import DIFFERS, EXIT_CODES, StepError, step
 from codegen.pipeline import Built, Project, build
 from codegen.swap import clear_leftovers, swap_in, write_file
 from codegen.tools import refuse_other_tools
 from codegen.trees import differences
 from codegen.typecheck import check_types
+from codegen.validate import validate_shape
+from krea_aleph.specdiff.changes import SEVERITY_EXITS, worst
+from krea_aleph.specdiff.diff import as_json, as_table, diff_files
+from krea_aleph.specdiff.errors import DIFFERS, EXIT_CODES, StepError, step
+from krea_aleph.specdiff.severity import load_reads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -106,7 +108,9 @@ def _check(project: Project, scratch: Path) -> int:
 
 
 def _diff(project: Project, old: Path, new: Path, *, json: bool) -> int:
-    changes = diff_files(old, new, project.rules(), project.data / "reads.toml")
+    rules = project.rules()
+    reads = load_reads(project.data / "reads.toml", rules)
+    changes = diff_files(old, new, rules, reads, validate_shape)
     if json:
         sys.stdout.buffer.write(as_json(changes))
         sys.stdout.flush()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from codegen.errors import StepError
+from krea_aleph.specdiff.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from codegen.rules import Correction
+    from krea_aleph.specdiff.rules import Correction
 
 
 def correct_slice(

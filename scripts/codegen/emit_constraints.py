@@ -9,7 +9,7 @@ from codegen.media import is_media
 
 if TYPE_CHECKING:
     from codegen.hoist import Hoisted
-    from codegen.rules import Media, Rules
+    from krea_aleph.specdiff.rules import Media, Rules
 
 Schema = dict[str, Any]
 

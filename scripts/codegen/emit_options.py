@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from codegen.describe import describe
-from codegen.errors import StepError
 from codegen.hoist import reference_name
 from codegen.media import is_media
+from krea_aleph.specdiff.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from codegen.hoist import Hoisted
-    from codegen.rules import Rules
+    from krea_aleph.specdiff.rules import Rules
 
 Schema = dict[str, Any]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from codegen.errors import StepError
 from codegen.tools import run_module
+from krea_aleph.specdiff.errors import StepError
 
 if TYPE_CHECKING:
     from pathlib import Path

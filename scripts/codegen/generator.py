@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from codegen.errors import StepError
 from codegen.templates import write_templates
 from codegen.tools import run_python
+from krea_aleph.specdiff.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

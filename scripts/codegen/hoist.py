@@ -6,13 +6,13 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from codegen.errors import StepError
 from codegen.unify import error_sites
+from krea_aleph.specdiff.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from codegen.rules import Rules
+    from krea_aleph.specdiff.rules import Rules
 
 Schema = dict[str, Any]
 

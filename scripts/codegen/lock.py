@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from codegen.document import dump_document
-from codegen.errors import StepError
+from krea_aleph.specdiff.document import dump_document
+from krea_aleph.specdiff.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

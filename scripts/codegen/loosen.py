@@ -16,7 +16,7 @@ from codegen.hoist import Hoisted, reference_name
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from codegen.rules import Rules
+    from krea_aleph.specdiff.rules import Rules
 
 Schema = dict[str, Any]
 _KEPT = ("type", "format", "description", "items", "anyOf", "$ref", "additionalProperties")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from codegen.rules import Media
+    from krea_aleph.specdiff.rules import Media
 
 
 def is_media(schema: Mapping[str, Any], name: str, rules: Media) -> bool:

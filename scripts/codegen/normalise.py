@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from codegen.assemble import assemble
 from codegen.corrections import correct_slice
-from codegen.errors import step
 from codegen.guard import guard_document, guard_slice
 from codegen.hoist import Hoisted, hoist_slice
 from codegen.loosen import loosen
-from codegen.respell import respell_slice
 from codegen.slicing import slice_document
 from codegen.unify import unify_slice
+from krea_aleph.specdiff.errors import step
+from krea_aleph.specdiff.respell import respell_slice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from codegen.rules import Rules
+    from krea_aleph.specdiff.rules import Rules
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from codegen.normalise import Normalised
-    from codegen.rules import Rules
+    from krea_aleph.specdiff.rules import Rules
 
 
 def notes(normalised: Normalised, rules: Rules) -> tuple[str, ...]:

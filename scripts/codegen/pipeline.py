@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from codegen.audit import audit_tree
-from codegen.document import read_document
 from codegen.emit_constraints import emit_constraints
 from codegen.emit_operations import emit_operations
 from codegen.emit_options import emit_options
-from codegen.errors import step
 from codegen.formatter import format_tree
 from codegen.generator import generate
-from codegen.guard import guard_references
 from codegen.lock import Lock, read_lock
 from codegen.normalise import Normalised, normalise
 from codegen.notes import notes
 from codegen.provenance import provenance
-from codegen.rules import Rules, load_rules
 from codegen.tools import pinned
 from codegen.validate import validate
+from krea_aleph.specdiff.document import read_document
+from krea_aleph.specdiff.errors import step
+from krea_aleph.specdiff.rules import Rules, load_rules
+from krea_aleph.specdiff.texts import guard_references
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,5 +127,7 @@ def _add_data(package: Path, project: Project, lock: Lock, contract: bytes) -> N
         templates=project.data / "templates.toml",
     )
     files = {"py.typed": b"", "contract.json": contract, "PROVENANCE.json": made_by}
+    # With these an installed library compares its contract with another one.
+    files |= {name: (project.data / name).read_bytes() for name in ("rules.toml", "reads.toml")}
     for name, data in files.items():
         (package / name).write_bytes(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from codegen.document import dump_document
+from krea_aleph.specdiff.document import dump_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

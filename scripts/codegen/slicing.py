@@ -15,14 +15,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from codegen.errors import StepError
 from codegen.guard import guard_text
 from codegen.prose import clean
+from krea_aleph.specdiff.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from codegen.rules import OperationRule
+    from krea_aleph.specdiff.rules import OperationRule
 
 MAX_NODES: Final = 100_000
 MAX_REFERENCES: Final = 64

@@ -11,7 +11,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Final
 
-from codegen.errors import StepError
+from krea_aleph.specdiff.errors import StepError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,13 +10,13 @@ import copy
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from codegen.respell import respell
 from codegen.sites import find, roots
+from krea_aleph.specdiff.respell import respell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from codegen.rules import Rules
+    from krea_aleph.specdiff.rules import Rules
 
 Schema = dict[str, Any]
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import bootstrap
-from codegen.rules import Rules, load_rules
+from krea_aleph.specdiff.rules import Rules, load_rules
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = json.loads((ROOT / "openapi.json").read_bytes())
@@ -69,6 +69,7 @@ def checkout(tmp_path: Path, tools: Path) -> Checkout:
     shutil.copy(ROOT / "openapi.json", tmp_path)
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "scripts/codegen", tmp_path / "scripts/codegen", ignore=ignore)
+    shutil.copytree(ROOT / "krea_aleph", tmp_path / "krea_aleph", ignore=ignore)
     shutil.copytree(ROOT / "generated", tmp_path / "generated", ignore=ignore)
     return Checkout(tmp_path, tools)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from codegen.audit import audit_source, audit_tree
-from codegen.errors import StepError
+from krea_aleph.specdiff.errors import StepError
 
 from .conftest import ROOT
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from codegen.changes import Severity, worst
-from codegen.diff import check_document, diff_documents
-from codegen.errors import StepError
-from codegen.rules import Rules
-from codegen.severity import Reads, load_reads
+from codegen.validate import validate_shape
+from krea_aleph.specdiff.changes import Severity, worst
+from krea_aleph.specdiff.diff import check_document, diff_documents
+from krea_aleph.specdiff.errors import StepError
+from krea_aleph.specdiff.rules import Rules
+from krea_aleph.specdiff.severity import Reads, load_reads
 
 from .conftest import ALEPH, CONTRACT, ROOT, body_of, job_of
 from .test_normalise import Respeller
@@ -389,7 +390,7 @@ def test_a_single_change_and_its_verdict(
 ) -> None:
     """Each kind of change has its verdict, and is seen the other way round too."""
     mutate(contract)
-    check_document(contract, rules)
+    check_document(contract, rules, validate_shape)
     found = diff_documents(CONTRACT, contract, rules, reads)
     assert worst(found).name.lower() == severity, found
     for change in found:

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from codegen.changes import Severity
-from codegen.compare_schema import SchemaComparison
-from codegen.rules import Rules
-from codegen.severity import Judge, Reads
+from krea_aleph.specdiff.changes import Severity
+from krea_aleph.specdiff.compare_schema import SchemaComparison
+from krea_aleph.specdiff.rules import Rules
+from krea_aleph.specdiff.severity import Judge, Reads
 
 SCALARS: list[Any] = [None, True, False, 0, 1, 2, 3, 6, -1, 1.5, "", "a", "b", "ab", "abc", "1"]
 INSTANCES: list[Any] = [

@@ -2,8 +2,8 @@
 
 import pytest
 
-from codegen.document import MAX_BYTES, read_document
-from codegen.errors import StepError
+from krea_aleph.specdiff.document import MAX_BYTES, read_document
+from krea_aleph.specdiff.errors import StepError
 
 REFUSED = {
     "empty": b"",

@@ -16,13 +16,13 @@ from codegen.describe import describe
 from codegen.emit_constraints import emit_constraints
 from codegen.emit_operations import emit_operations
 from codegen.emit_options import emit_options, option_names
-from codegen.errors import StepError
 from codegen.normalise import normalise
+from krea_aleph.specdiff.errors import StepError
 
 from .conftest import ALEPH, body_of
 
 if TYPE_CHECKING:
-    from codegen.rules import Rules
+    from krea_aleph.specdiff.rules import Rules
 
 URI = {"type": "string", "format": "uri"}
 

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from codegen.errors import StepError
-from codegen.guard import guard_references
 from codegen.normalise import normalise
+from krea_aleph.specdiff.errors import StepError
+from krea_aleph.specdiff.texts import guard_references
 
 from .conftest import ALEPH, body_of, job_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from codegen.rules import Rules
+    from krea_aleph.specdiff.rules import Rules
 
 CODE = '__import__("os").system("id")'
 

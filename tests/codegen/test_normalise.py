@@ -15,18 +15,18 @@ from hypothesis import strategies as st
 from codegen.emit_constraints import emit_constraints
 from codegen.emit_operations import emit_operations
 from codegen.emit_options import emit_options
-from codegen.errors import StepError
 from codegen.normalise import normalise
 from codegen.notes import notes
-from codegen.respell import respell
 from codegen.unify import upper_bound
+from krea_aleph.specdiff.errors import StepError
+from krea_aleph.specdiff.respell import respell
 
 from .conftest import ALEPH, CONTRACT, ROOT, body_of, job_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from codegen.rules import Rules
+    from krea_aleph.specdiff.rules import Rules
 
 
 def everything(contract: dict[str, Any], rules: Rules) -> str:

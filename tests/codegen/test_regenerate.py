@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from codegen.errors import DIFFERS, EXIT_CODES
+from krea_aleph.specdiff.errors import DIFFERS, EXIT_CODES
 
 from .conftest import CONTRACT, Checkout, body_of, job_of
 from .test_normalise import Respeller

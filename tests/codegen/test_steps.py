@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from codegen.errors import DIFFERS, EXIT_CODES, StepError, step
 from codegen.lock import Lock, read_lock
-from codegen.rules import parse_rules
 from codegen.swap import clear_leftovers, swap_in
 from codegen.templates import apply_edits
 from codegen.tools import pinned, refuse_other_tools
 from codegen.trees import differences
+from krea_aleph.specdiff.errors import DIFFERS, EXIT_CODES, StepError, step
+from krea_aleph.specdiff.rules import parse_rules
 
 from .conftest import ROOT
 

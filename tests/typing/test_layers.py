@@ -14,7 +14,7 @@ CORE = (
     " _checks _files _saving _wire _exchange _paging _assets _jobs _submit _waiting _results"
     " _line _transport _drivers client __init__"
 ).split()
-OUTER = "webhooks durable batch storage emulator testing pytest_plugin cli".split()
+OUTER = "specdiff webhooks durable batch storage emulator testing pytest_plugin cli".split()
 ROWS = [*CORE, *OUTER]
 MODULES = {path.relative_to(PACKAGE): path for path in sorted(PACKAGE.rglob("*.py"))}
 

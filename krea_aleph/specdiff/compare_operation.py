@@ -6,17 +6,17 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from codegen.changes import Change, Severity, pointer
-from codegen.compare_schema import SchemaComparison
-from codegen.resolving import resolve
-from codegen.severity import brief
+from krea_aleph.specdiff.changes import Change, Severity, pointer
+from krea_aleph.specdiff.compare_schema import SchemaComparison
+from krea_aleph.specdiff.resolving import resolve
+from krea_aleph.specdiff.severity import brief
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from codegen.changes import Direction, Place
-    from codegen.rules import OperationRule, Rules
-    from codegen.severity import Judge
+    from krea_aleph.specdiff.changes import Direction, Place
+    from krea_aleph.specdiff.rules import OperationRule, Rules
+    from krea_aleph.specdiff.severity import Judge
 
 _PLACEHOLDER: Final = re.compile(r"\{[^{}]*\}")
 _JSON: Final = "application/json"

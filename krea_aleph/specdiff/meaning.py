@@ -13,15 +13,15 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from codegen.document import children
-from codegen.errors import StepError
-from codegen.resolving import look_up
-from codegen.respell import respell
+from krea_aleph.specdiff.document import children
+from krea_aleph.specdiff.errors import StepError
+from krea_aleph.specdiff.resolving import look_up
+from krea_aleph.specdiff.respell import respell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from codegen.changes import Place
+    from krea_aleph.specdiff.changes import Place
 
 MAX_BRANCHES: Final = 2_000
 TYPES: Final = ("null", "boolean", "string", "number", "array", "object")

@@ -5,38 +5,45 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from codegen.changes import Change, Severity, worst
-from codegen.compare_operation import OperationComparison, find_operation
-from codegen.document import children, dump_document
-from codegen.errors import StepError, step
-from codegen.guard import guard_path, guard_references, guard_text
-from codegen.read_any import read_file
-from codegen.severity import Judge, brief, load_reads
-from codegen.validate import validate_shape
+from krea_aleph.specdiff.changes import Change, Severity, worst
+from krea_aleph.specdiff.compare_operation import OperationComparison, find_operation
+from krea_aleph.specdiff.document import children, dump_document
+from krea_aleph.specdiff.errors import StepError, step
+from krea_aleph.specdiff.read_any import read_file
+from krea_aleph.specdiff.severity import Judge, brief
+from krea_aleph.specdiff.texts import guard_path, guard_references, guard_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from codegen.rules import Rules
-    from codegen.severity import Reads
+    from krea_aleph.specdiff.rules import Rules
+    from krea_aleph.specdiff.severity import Reads
+
+    Validate = Callable[[Mapping[str, Any]], None]
 
 
-def diff_files(old: Path, new: Path, rules: Rules, reads: Path) -> list[Change]:
+def _no_more_checks(_: Mapping[str, Any]) -> None:
+    """Leave it at the checks that need the standard library alone."""
+
+
+def diff_files(
+    old: Path, new: Path, rules: Rules, reads: Reads, validate: Validate = _no_more_checks
+) -> list[Change]:
     """Compare two files.
 
     Args:
         old: The description before, JSON or YAML.
         new: The description now.
         rules: Which operations we use.
-        reads: The path of `reads.toml`.
+        reads: What the facade reads in answers.
+        validate: A further check of a document, cut down to our operations; it raises `StepError`.
 
     Raises:
         StepError: One of them is no description that we read; the message names the file.
     """
-    known = load_reads(reads, rules)
-    before, after = _checked(old, rules, known), _checked(new, rules, known)
-    return diff_documents(before, after, rules, known)
+    before, after = (_checked(path, rules, reads, validate) for path in (old, new))
+    return diff_documents(before, after, rules, reads)
 
 
 def diff_documents(
@@ -52,18 +59,20 @@ def diff_documents(
         return sorted(found, key=lambda change: (-change.severity, change.pointer))
 
 
-def _checked(path: Path, rules: Rules, reads: Reads) -> dict[str, Any]:
+def _checked(path: Path, rules: Rules, reads: Reads, validate: Validate) -> dict[str, Any]:
     """Read a file; comparing it with itself first finds what cannot be compared, and in whom."""
     document = read_file(path)
     try:
-        check_document(document, rules)
+        check_document(document, rules, validate)
         diff_documents(document, document, rules, reads)
     except StepError as error:
         raise StepError(error.step, f"{path}: {error.problem}") from error
     return document
 
 
-def check_document(document: Mapping[str, Any], rules: Rules) -> None:
+def check_document(
+    document: Mapping[str, Any], rules: Rules, validate: Validate = _no_more_checks
+) -> None:
     """Check that a parsed file is an OpenAPI 3.1 description of operations that we use.
 
     Raises:
@@ -76,7 +85,7 @@ def check_document(document: Mapping[str, Any], rules: Rules) -> None:
     guard_references(document)
     with step("validate"):
         ours = _ours(document, rules)
-        validate_shape(ours)
+        validate(ours)
     if not ours["paths"]:
         raise StepError("foreign", "it has none of the operations that we use: whose API is it?")
     for found in ours["paths"]:

@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any, Final
 
-from codegen.errors import StepError
+from krea_aleph.specdiff.errors import StepError
 
 MAX_BYTES: Final = 8_000_000
 MAX_DEPTH: Final = 64

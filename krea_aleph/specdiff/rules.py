@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from codegen.errors import StepError, step
+from krea_aleph.specdiff.errors import StepError, step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

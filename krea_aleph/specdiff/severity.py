@@ -7,15 +7,15 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from codegen.changes import Change, Effect, Severity, pointer
-from codegen.errors import step
+from krea_aleph.specdiff.changes import Change, Effect, Severity, pointer
+from krea_aleph.specdiff.errors import step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from codegen.changes import Difference, Direction, Place
-    from codegen.rules import Rules
+    from krea_aleph.specdiff.changes import Difference, Direction, Place
+    from krea_aleph.specdiff.rules import Rules
 
 Verdict = tuple[Severity, str]
 DOCS, FEATURE, REVIEW, BREAKING = (

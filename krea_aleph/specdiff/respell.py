@@ -11,14 +11,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from codegen.errors import StepError
+from krea_aleph.specdiff.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Schema = dict[str, Any]
 
-_TYPE_OF: Final = {str: "string", bool: "boolean", int: "integer", float: "number"}
+_TYPE_OF: Final[dict[type, str]] = {str: "string", bool: "boolean", int: "integer", float: "number"}
 _PROSE: Final = frozenset({"description", "default", "deprecated"})
 
 

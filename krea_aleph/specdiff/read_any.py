@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from codegen.document import MAX_BYTES, read_document
-from codegen.errors import StepError, step
+from krea_aleph.specdiff.document import MAX_BYTES, read_document
+from krea_aleph.specdiff.errors import StepError, step
 
 if TYPE_CHECKING:
     from pathlib import Path

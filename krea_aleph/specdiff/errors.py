@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 DIFFERS: Final = 3
 """Exit code of `--check` when `generated/` is not what the contract gives."""
@@ -56,7 +56,7 @@ class StepError(Exception):
 
 
 @contextmanager
-def step(name: str) -> Iterator[None]:
+def step(name: str) -> Generator[None]:
     """Give every failure inside the block the name of the step.
 
     Raises:

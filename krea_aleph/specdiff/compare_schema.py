@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from codegen.changes import Difference, Effect
-from codegen.errors import StepError
-from codegen.meaning import (
+from krea_aleph.specdiff.changes import Difference, Effect
+from krea_aleph.specdiff.errors import StepError
+from krea_aleph.specdiff.meaning import (
     DOCS,
     SCALARS,
     TYPES,
@@ -27,7 +27,7 @@ from codegen.meaning import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from codegen.changes import Place
+    from krea_aleph.specdiff.changes import Place
 
 MAX_PAIRS: Final = 50_000
 
