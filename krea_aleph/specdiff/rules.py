@@ -15,10 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Where the contract is published: the document, and a page that quotes it."""
+    """Where the contract is published: the document, and a page that quotes it.
+
+    Attributes:
+        document: The address of the whole description.
+        page: The address of a page that quotes the description of our main operation.
+        ca: A file of certificates to trust instead of the usual ones, if any.
+    """
 
     document: str
     page: str
+    ca: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
