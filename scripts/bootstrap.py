@@ -50,6 +50,7 @@ CODEGEN = Environment(
     ROOT / ".venv-codegen", ROOT / "scripts/codegen/requirements.txt", editable=False
 )
 LOCK = Environment(ROOT / ".venv-lock", ROOT / "scripts/requirements/lock.txt", editable=False)
+AUDIT = Environment(ROOT / ".venv-audit", ROOT / "scripts/requirements/audit.txt", editable=False)
 
 
 def enter(environment: Environment = DEV) -> None:
