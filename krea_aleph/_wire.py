@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -555,10 +556,10 @@ def _job(raw: dict[str, Any], account: str, moment: float) -> Job | None:
     code, message = _failure(raw)
     return Job(
         id=wire.job_id,
-        status=_text(wire.status) or "unknown",
+        status=_text(_told(wire, raw, "status")) or "unknown",
         account=account,
-        created_at=_moment(wire.created_at),
-        completed_at=_moment(wire.completed_at),
+        created_at=_moment(_told(wire, raw, "created_at")),
+        completed_at=_moment(_told(wire, raw, "completed_at")),
         outputs=tuple(dict.fromkeys(_outputs(raw))),
         error_code=code,
         error_message=message,
@@ -572,18 +573,18 @@ def _asset(raw: dict[str, Any], account: str) -> Asset | None:
 
     wire = _parsed(lambda: WireAsset.from_dict(raw))
     # The field is called image_url even for a video.
-    url = None if wire is None else _text(wire.image_url) or _text(raw.get("url"))
+    url = _text(_told(wire, raw, "image_url")) or _text(raw.get("url"))
     if wire is None or not _is_id(wire.id) or url is None:
         return None
     return Asset(
         id=wire.id,
         url=url,
         account=account,
-        media_type=_text(wire.mime_type),
-        size_bytes=_whole(wire.size_bytes),
-        width=_whole(wire.width),
-        height=_whole(wire.height),
-        uploaded_at=_moment(wire.uploaded_at),
+        media_type=_text(_told(wire, raw, "mime_type")),
+        size_bytes=_whole(_told(wire, raw, "size_bytes")),
+        width=_whole(_told(wire, raw, "width")),
+        height=_whole(_told(wire, raw, "height")),
+        uploaded_at=_moment(_told(wire, raw, "uploaded_at")),
         raw=raw,
     )
 
@@ -594,6 +595,11 @@ def _parsed(read: Callable[[], _T]) -> _T | None:
         return read()
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
+
+
+def _told(wire: object, raw: Mapping[str, Any], name: str) -> object:
+    """Return a field as its model parsed it; as sent, where the contract no longer has it."""
+    return getattr(wire, name, raw.get(name))
 
 
 def _outputs(raw: Mapping[str, Any]) -> Iterator[Output]:
@@ -646,6 +652,8 @@ def _whole(value: object) -> int | None:
 
 
 def _moment(value: object) -> datetime | None:
+    if isinstance(value, str):
+        value = _parsed(partial(datetime.fromisoformat, value))
     if not isinstance(value, datetime):
         return None
     return value if value.tzinfo else value.replace(tzinfo=UTC)
