@@ -23,7 +23,7 @@ _JSON: Final = "application/json"
 _STYLES: Final = {"query": "form", "cookie": "form", "path": "simple", "header": "simple"}
 _NO_PARAMETERS: Final = frozenset({"accept", "content-type", "authorization"})
 _GONE_SOON: Final = frozenset({"deprecation", "sunset"})
-_ALIASES: Final = "x-krea-deprecated-field-aliases"
+ALIASES: Final = "x-krea-deprecated-field-aliases"
 _DOCS: Final = ("summary", "description", "externalDocs")
 
 Node = dict[str, Any]
@@ -366,7 +366,7 @@ def _operation_notes(name: str, root: Place, old: Node, new: Node) -> Iterator[C
         left, right = old.get(key), new.get(key)
         if left == right or not (key.startswith("x-") or key == "callbacks"):
             continue
-        if key == _ALIASES:
+        if key == ALIASES:
             yield from _aliases(name, (*root, key), left or [], right or [])
         elif key == "callbacks":
             words = f"What {name} sends to webhooks changes: look."

@@ -29,6 +29,7 @@ EXIT_CODES: Final = {
     "page": 24,
     "classify": 25,
     "compose": 26,
+    "report": 27,
     "file": 40,
     "empty": 41,
     "html": 42,

@@ -75,7 +75,19 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Facade:
-    """What the facade calls by its own names."""
+    """What the facade calls by its own names, and what a human has decided about requests.
+
+    Attributes:
+        operation: The id of the operation that starts a job.
+        model: The model of its body.
+        options: The class of the options that `submit` takes.
+        constant: The name of the emitted constraints of the body.
+        prompt: What the contract calls the prompt.
+        video: What the contract calls the input video.
+        reserved: Names that no option may have.
+        accepted: What a request must hold beyond what the facade gives in every call: users give
+            it as an option, and are refused without it.
+    """
 
     operation: str
     model: str
@@ -84,6 +96,7 @@ class Facade:
     prompt: str
     video: str
     reserved: tuple[str, ...]
+    accepted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

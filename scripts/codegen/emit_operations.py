@@ -37,12 +37,15 @@ class Operation(NamedTuple):
 '''
 
 
-def emit_operations(operations: Mapping[str, Any], retired: Mapping[str, str]) -> str:
+def emit_operations(
+    operations: Mapping[str, Any], *, retired: Mapping[str, str], deprecated: Mapping[str, str]
+) -> str:
     """Write `operations.py`.
 
     Args:
         operations: The intermediate form.
         retired: Operation ids with the date of retirement, YYYY-MM-DD.
+        deprecated: Operation ids with the date of the first sight of the mark, YYYY-MM-DD.
     """
     entries = ", ".join(
         f"{name!r}: {_entry(name, operation, retired.get(name))}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from codegen.audit import audit_tree
+from codegen.classify import stop_for_human
 from codegen.emit_constraints import emit_constraints
 from codegen.emit_operations import emit_operations
 from codegen.emit_options import emit_options
@@ -81,21 +82,59 @@ class Built:
     notes: tuple[str, ...]
 
 
-def build(project: Project, scratch: Path) -> Built:
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a tree is to be built from.
+
+    Attributes:
+        contract: The bytes of `openapi.json`.
+        lock: The lock until now.
+        name: Where the contract comes from, if it is a new one.
+        retired: The ids of the operations in it that are no longer published.
+    """
+
+    contract: bytes
+    lock: Lock
+    name: str
+    retired: frozenset[str]
+
+
+def committed(project: Project) -> Source:
+    """Return what is in the checkout, perhaps edited by hand.
+
+    Raises:
+        StepError: The contract or the lock cannot be read.
+    """
+    with step("read"):
+        contract = project.contract.read_bytes()
+    lock = read_lock(project.lock)
+    return Source(contract, lock, "edited here", frozenset(lock.state.retired))
+
+
+def build(project: Project, scratch: Path, source: Source | None = None) -> Built:
     """Run every step up to the audit.
+
+    Args:
+        project: Where the rules, the template edits and the pins are.
+        scratch: A folder to work in.
+        source: What to build from; by default what is in the checkout.
 
     Raises:
         StepError: A step refused; nothing outside the scratch folder was touched.
     """
-    rules = project.rules()
-    with step("read"):
-        contract = project.contract.read_bytes()
-        document = read_document(contract)
-    lock = read_lock(project.lock).follow(contract)
+    rules, source = project.rules(), source or committed(project)
+    document = read_document(source.contract)
     guard_references(document)
     with step("validate"):
         validate(document)
     normalised = normalise(document, rules)
+    stop_for_human(normalised, rules)
+    lock = source.lock.follow(
+        source.contract,
+        source=source.name,
+        retired=source.retired,
+        deprecated=[name for name, one in normalised.operations.items() if one["deprecated"]],
+    )
     with step("generate"):
         edits = project.data / "templates.toml"
         package = generate(normalised.document, package=rules.package, edits=edits, scratch=scratch)
@@ -103,7 +142,7 @@ def build(project: Project, scratch: Path) -> Built:
         _emit(package, normalised, rules, lock)
     with step("format"):
         format_tree(package)
-        _add_data(package, project, lock, contract)
+        _add_data(package, project, lock, source.contract)
     with step("audit"):
         audit_tree(package)
     return Built(package, lock, notes(normalised, rules))
@@ -113,7 +152,9 @@ def _emit(package: Path, normalised: Normalised, rules: Rules, lock: Lock) -> No
     modules = {
         "options.py": emit_options(normalised.strict, rules),
         "constraints.py": emit_constraints(normalised.operations, normalised.strict, rules),
-        "operations.py": emit_operations(normalised.operations, lock.retired),
+        "operations.py": emit_operations(
+            normalised.operations, retired=lock.state.retired, deprecated=lock.state.deprecated
+        ),
     }
     for name, source in modules.items():
         (package / name).write_text(source, encoding="utf-8")

@@ -18,7 +18,7 @@ def provenance(lock: Lock, pins: Mapping[str, str], *, rules: Path, templates: P
     """Write what decides the bytes of the tree: contract, tools, rules, template edits."""
     return dump_document(
         {
-            "contract": {"sha256": lock.sha256, "date": lock.date},
+            "contract": {"sha256": lock.state.sha256, "date": lock.state.date},
             "generator": f"openapi-python-client {pins['openapi-python-client']}",
             "ruff": pins["ruff"],
             "rules": _sha256(rules),
