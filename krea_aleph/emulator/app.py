@@ -15,6 +15,7 @@ from krea_aleph.emulator.contract import JSON, SUBMIT_PREFIX
 from krea_aleph.emulator.library import FILES
 from krea_aleph.emulator.presenter import Presenter
 from krea_aleph.emulator.service import Call, Service
+from krea_aleph.emulator.shapes import plain
 from krea_aleph.emulator.timers import hold
 from krea_aleph.emulator.values import DOWNLOAD, RequestRecord
 from krea_aleph.emulator.wire import deliver, suffer
@@ -41,12 +42,11 @@ class App:
     """Answers every request; `records` tells what came."""
 
     def __init__(self, contract: Contract, service: Service, faults: Faults) -> None:
-        self.contract = contract
         self.service = service
         self.faults = faults
         self.records: deque[RequestRecord] = deque(maxlen=KEPT)
         self.base_url = ""
-        self._presenter = Presenter(service.switches, service.note)
+        self.speak(contract)
         self._handlers: dict[str, Callable[[Call], Awaitable[Any]]] = {
             name: getattr(service, name)
             for name in (
@@ -75,12 +75,18 @@ class App:
                 return
             _log.info(*_line(record))
 
+    def speak(self, contract: Contract) -> None:
+        """Answer by another contract from now on."""
+        self.contract = contract
+        self._presenter = Presenter(self.service.switches, self.service.note)
+
     def present(self, job: SimulatedJob, at: float) -> dict[str, Any]:
         """Return a job as a webhook tells it, at the moment of a change."""
         facts = self.service.facts(job, at, self.base_url)
         operation = self.contract.find("get", f"/jobs/{job.id}")
         if operation is None:
-            return facts
+            told: dict[str, Any] = plain(facts)
+            return told
         answer = self._presenter.success(operation, facts, {})
         self.service.switches.apply(answer)
         body: dict[str, Any] = answer.body

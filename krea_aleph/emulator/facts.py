@@ -1,6 +1,6 @@
-"""What can be told of a job or an asset, as plain JSON, with every key that Krea has used for it.
+"""What can be told of a job or an asset, as JSON, in every key and form that Krea has used for it.
 
-The contract decides which of these keys are sent.
+The contract decides which of these keys and forms are sent.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from krea_aleph.emulator.answers import JOB_TYPE
 from krea_aleph.emulator.jobs import STAGES
 from krea_aleph.emulator.moments import stamp
+from krea_aleph.emulator.shapes import Forms
 from krea_aleph.models import BACKLOGGED, TERMINAL
 
 if TYPE_CHECKING:
@@ -60,6 +61,17 @@ def of_asset(asset: Asset) -> dict[str, Any]:
     return facts if asset.description is None else facts | {"description": asset.description}
 
 
+def of_page(items: list[dict[str, Any]], cursor: str | None) -> dict[str, Any]:
+    """Return a page of a list."""
+    return {"items": items, "next_cursor": cursor, "nextCursor": cursor}
+
+
+def of_refusal(status: int, words: str) -> dict[str, Any]:
+    """Return why a request is refused."""
+    error = {"code": f"http_{status}", "message": words}
+    return {"error": Forms((words, error)), "message": words}
+
+
 def output_name(job_id: str, number: int) -> str:
     """Return the file name of a job's output, counted from 0."""
     return f"videos/{job_id}{f'-{number + 1}' if number else ''}.mp4"
@@ -77,20 +89,24 @@ def _success(job: SimulatedJob, base_url: str, form: UrlForm) -> dict[str, Any]:
         return {"result": {}}
     match form:
         case "objects":
-            return {"result": {"urls": [*({"type": "model", "url": url} for url in urls), preview]}}
+            told = [Forms(({"type": "model", "url": url}, url)) for url in urls]
+            return {"result": {"urls": [*told, preview]}}
         case "map":
             names = {f"video{number or ''}": url for number, url in enumerate(urls)}
             return {VERBATIM: {"result": {"urls": names}}}
         case "video_url":
-            told = {"video_url": urls[0], "duration": 5.0, "fps": 24}
-            return {VERBATIM: {"result": told}}
+            return {VERBATIM: {"result": {"video_url": urls[0], "duration": 5.0, "fps": 24}}}
         case "top_level":
             return {VERBATIM: {"result": None, "urls": urls}}
         case _:
-            return {"result": {"urls": urls}}
+            told = [Forms((url, {"type": "model", "url": url})) for url in urls]
+            return {"result": {"urls": told}}
 
 
 def _failure(outcome: Outcome) -> dict[str, Any]:
     if outcome.result_error is not None:
         return {VERBATIM: {"result": {"error": outcome.result_error}}}
-    return {"result": {}, "error": None if outcome.error is None else dict(outcome.error)}
+    if outcome.error is None:
+        return {"result": {}, "error": None}
+    error = dict(outcome.error)
+    return {"result": {}, "error": Forms((error, ": ".join(error.values())))}

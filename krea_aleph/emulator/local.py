@@ -281,6 +281,16 @@ class Emulator:
         """
         self._switches.switch(name, on=on)
 
+    def speak(self, contract: str | PathLike[str] | Mapping[str, Any]) -> None:
+        """Speak another contract from now on, as when Krea changes while your program runs.
+
+        Jobs and assets stay as they are.
+
+        Raises:
+            ConfigError: If there is no such file, or it is no OpenAPI document.
+        """
+        self._app.speak(Contract.load(contract))
+
     def add_account(self, key: str) -> None:
         """Accept another key, which is another account with jobs, assets and limits of its own."""
         self._service.add_account(key)

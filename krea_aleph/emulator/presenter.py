@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from krea_aleph.emulator.answers import Answer
-from krea_aleph.emulator.facts import VERBATIM
+from krea_aleph.emulator.facts import VERBATIM, of_refusal
 from krea_aleph.emulator.shapes import MISFIT, sample, shaper
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Presenter:
     def refusal(self, operation: Operation, problem: Problem) -> Answer:
         """Return the answer to a call that is refused, before the quirks."""
         status = self.status(operation, problem.status)
-        facts = {"error": problem.words, "message": problem.words, **problem.extra}
+        facts = {**of_refusal(status, problem.words), **problem.extra}
         if operation.schema(status) is None:
             body = {"error": problem.words}
         else:

@@ -192,7 +192,7 @@ class Service:
             ]
             chosen, cursor = self._page(jobs, call)
             items = [self.facts(job, call.now, call.base_url) for job in chosen]
-        return {"items": items, "next_cursor": cursor}
+        return facts.of_page(items, cursor)
 
     async def delete_job(self, call: Call) -> None:
         """Cancel a job, or delete one that has ended.
@@ -245,7 +245,7 @@ class Service:
     async def list_assets(self, call: Call) -> dict[str, Any]:
         """Tell of a page of assets, newest first."""
         chosen, cursor = self._page(list(reversed(call.account.assets.values())), call)
-        return {"items": [facts.of_asset(asset) for asset in chosen], "next_cursor": cursor}
+        return facts.of_page([facts.of_asset(asset) for asset in chosen], cursor)
 
     async def get_asset(self, call: Call) -> dict[str, Any]:
         """Tell of one asset."""

@@ -22,6 +22,13 @@ class _Misfit:
 
 MISFIT: Final = _Misfit()
 
+
+class Forms(tuple[Any, ...]):
+    """One fact in every form that Krea has told it in, the usual one first."""
+
+    __slots__ = ()
+
+
 _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "string": (str,),
     "number": (int, float),
@@ -42,8 +49,26 @@ _FORMATS: Final[Mapping[str, str]] = {
 
 def shaper(schema: Schema) -> Callable[[Any], Any]:
     """Compile a schema into a function that returns the fitting part of a value, or `MISFIT`."""
+    shape = _shaper(schema)
+    return lambda value: _fitting_form(shape, value) if isinstance(value, Forms) else shape(value)
+
+
+def plain(value: Any) -> Any:
+    """Return a value with each fact in its usual form."""
+    if isinstance(value, Forms):
+        return plain(value[0])
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    return [plain(part) for part in value] if isinstance(value, list) else value
+
+
+def _fitting_form(shape: Callable[[Any], Any], forms: Forms) -> Any:
+    return next((fit for form in forms if (fit := shape(form)) is not MISFIT), MISFIT)
+
+
+def _shaper(schema: Schema) -> Callable[[Any], Any]:
     if isinstance(schema, bool):
-        return (lambda value: value) if schema else (lambda _: MISFIT)
+        return plain if schema else (lambda _: MISFIT)
     for keyword in ("anyOf", "oneOf"):
         if keyword in schema:
             return _first_that_fits([shaper(option) for option in schema[keyword]])
@@ -110,7 +135,7 @@ def _inner(schema: Mapping[str, Any]) -> Callable[[Any], Any]:
         return _object(schema)
     if "items" in schema:
         return _array(shaper(schema["items"]))
-    return lambda value: value
+    return plain
 
 
 def _object(schema: Mapping[str, Any]) -> Callable[[Any], Any]:

@@ -76,6 +76,40 @@ def test_renamed_error_key(document: Any, open_shop: Any) -> None:
     assert krea.http.get("/jobs/x").json() == {"message": "Job not found"}
 
 
+def test_one_fact_in_several_forms(document: Any, open_shop: Any) -> None:
+    """Reasons, outputs and cursors are told in the form that the contract declares."""
+    job = _success(document, "/jobs/{id}", "get")["properties"]
+    job["error"] = {"type": "string"}
+    job["result"]["properties"]["urls"]["items"].pop("anyOf")
+    job["result"]["properties"]["urls"]["items"]["type"] = "object"
+    page = _success(document, "/jobs", "get")
+    page["properties"]["nextCursor"] = page["properties"].pop("next_cursor")
+    page["required"] = ["items", "nextCursor"]
+    refusal = document["paths"][ALEPH]["post"]["responses"]["400"]["content"]["application/json"]
+    refusal["schema"]["properties"]["error"] = {"type": "object"}
+    krea = open_shop(contract=document, dialect="declared")
+    (output,) = krea.finished()["result"]["urls"]
+    assert output["type"] == "model"
+    assert krea.finished(prompt="[fail]")["error"] == "provider_error: The provider gave up"
+    cursor = krea.http.get("/jobs", params={"limit": 1}).json()["nextCursor"]
+    assert len(krea.http.get("/jobs", params={"cursor": cursor}).json()["items"]) == 1
+    assert krea.post(seed=-1).json()["error"]["message"].startswith("seed: ")
+
+
+def test_a_contract_that_changes(document: Any, open_shop: Any) -> None:
+    """A job goes on when the service begins to speak another contract."""
+    krea = open_shop()
+    job_id = krea.submit()["job_id"]
+    del document["paths"][ALEPH]
+    document["paths"]["/jobs/{id}"]["get"]["responses"]["200"]["content"]["application/json"] = {}
+    krea.emulator.speak(document)
+    krea.sleep(60)
+    job = krea.job(job_id)
+    assert job["status"] == "completed"
+    assert isinstance(job["result"]["urls"][0], str), "nothing is said of it: the usual form"
+    assert krea.post().status_code == 404
+
+
 def test_status_without_backlogged(document: Any, open_shop: Any) -> None:
     """A contract that is older than a status is kept to."""
     schema = _success(document, ALEPH, "post")
