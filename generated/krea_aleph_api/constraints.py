@@ -5,7 +5,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+
+
+class FieldAlias(NamedTuple):
+    """What became of the old name of a field."""
+
+    name: str
+    """The name that the field has now."""
+    sunset: str | None = None
+    """The date, YYYY-MM-DD, until which Krea takes the old name."""
+    reason: str | None = None
+    """Why it was renamed."""
+    url: str | None = None
+    """Where to read about it."""
+
 
 PROMPT: Final = "prompt"
 """The wire name of the prompt."""
@@ -15,6 +29,9 @@ VIDEO: Final = "init_video"
 
 WIRE_NAMES: Final[Mapping[str, str]] = {}
 """The wire name of each option that is called otherwise."""
+
+FIELD_ALIASES: Final[Mapping[str, FieldAlias]] = {}
+"""The fields of the body that had another name, by that."""
 
 ALEPH_REQUEST: Final[Mapping[str, Any]] = {
     "required": ["init_video", "prompt"],

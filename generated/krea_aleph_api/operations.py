@@ -21,41 +21,27 @@ class Operation(NamedTuple):
     """The declared statuses below 300."""
     errors: tuple[int, ...]
     """The other declared statuses. A server may send any other."""
-    deprecated: bool
-    """Whether Krea advises against it."""
-    retired: str | None
+    deprecated: str | None = None
+    """The date, YYYY-MM-DD, since which the published description advises against it."""
+    retired: str | None = None
     """The date, YYYY-MM-DD, since which the published description no longer has it."""
+    sunset: str | None = None
+    """The date, YYYY-MM-DD, on which it is said to be switched off."""
+    replacement: str | None = None
+    """What the description names in its place."""
+    migration_url: str | None = None
+    """Where the description says to read about it."""
 
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
     "create_aleph_job": Operation(
-        "create_aleph_job",
-        "POST",
-        "/generate/video/runway/aleph",
-        (200,),
-        (400, 401, 402, 429),
-        deprecated=False,
-        retired=None,
+        "create_aleph_job", "POST", "/generate/video/runway/aleph", (200,), (400, 401, 402, 429)
     ),
-    "list_jobs": Operation(
-        "list_jobs", "GET", "/jobs", (200,), (400, 401), deprecated=False, retired=None
-    ),
-    "get_job": Operation(
-        "get_job", "GET", "/jobs/{id}", (200,), (404,), deprecated=False, retired=None
-    ),
-    "delete_job": Operation(
-        "delete_job", "DELETE", "/jobs/{id}", (200,), (404,), deprecated=False, retired=None
-    ),
-    "upload_asset": Operation(
-        "upload_asset", "POST", "/assets", (200,), (400, 401), deprecated=False, retired=None
-    ),
-    "list_assets": Operation(
-        "list_assets", "GET", "/assets", (200,), (401,), deprecated=False, retired=None
-    ),
-    "get_asset": Operation(
-        "get_asset", "GET", "/assets/{id}", (200,), (401, 404), deprecated=False, retired=None
-    ),
-    "delete_asset": Operation(
-        "delete_asset", "DELETE", "/assets/{id}", (200,), (401, 404), deprecated=False, retired=None
-    ),
+    "list_jobs": Operation("list_jobs", "GET", "/jobs", (200,), (400, 401)),
+    "get_job": Operation("get_job", "GET", "/jobs/{id}", (200,), (404,)),
+    "delete_job": Operation("delete_job", "DELETE", "/jobs/{id}", (200,), (404,)),
+    "upload_asset": Operation("upload_asset", "POST", "/assets", (200,), (400, 401)),
+    "list_assets": Operation("list_assets", "GET", "/assets", (200,), (401,)),
+    "get_asset": Operation("get_asset", "GET", "/assets/{id}", (200,), (401, 404)),
+    "delete_asset": Operation("delete_asset", "DELETE", "/assets/{id}", (200,), (401, 404)),
 }

@@ -100,6 +100,23 @@ class Facade:
 
 
 @dataclass(frozen=True, slots=True)
+class Notices:
+    """Where an operation says that it is going to end. Of several keys the first one counts.
+
+    Attributes:
+        extensions: The extensions of an operation that say it, each an object.
+        sunset: Their keys for the day on which it is switched off.
+        replacement: Their keys for what to use instead.
+        migration_url: Their keys for the address of a page about it.
+    """
+
+    extensions: tuple[str, ...]
+    sunset: tuple[str, ...]
+    replacement: tuple[str, ...]
+    migration_url: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Correction:
     """Put `set` where upstream is expected to say `expect`; without `set`, take it away."""
 
@@ -122,6 +139,7 @@ class Rules:
     responses: Responses
     media: Media
     facade: Facade
+    notices: Notices
     corrections: tuple[Correction, ...]
 
 
@@ -152,6 +170,7 @@ def parse_rules(data: Mapping[str, Any]) -> Rules:
             responses=Responses(**_tuples(data["responses"])),
             media=Media(**_tuples(data["media"])),
             facade=Facade(**_tuples(data["facade"])),
+            notices=Notices(**_tuples(data["notices"])),
             corrections=tuple(Correction(**c) for c in data["corrections"]),
         )
     except (KeyError, TypeError) as error:

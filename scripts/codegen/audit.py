@@ -60,7 +60,8 @@ _OF_MODULES: Final = {
     "types": {"RequestFiles"},
 }
 _ON_IMPORT: Final = frozenset(
-    "Lock Operation TypeVar TypedDict Unset _attrs_define _attrs_field define field".split()
+    "FieldAlias Lock Operation TypeVar TypedDict Unset _attrs_define _attrs_field define"
+    " field".split()
 )
 _DUNDERS: Final = frozenset(
     "__all__ __init__ __bool__ __repr__ __str__ __copy__ __deepcopy__ __reduce__ __enter__ __exit__"

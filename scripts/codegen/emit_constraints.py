@@ -23,7 +23,21 @@ _HEAD: Final = '''"""What the contract demands of a request, to be checked befor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+
+
+class FieldAlias(NamedTuple):
+    """What became of the old name of a field."""
+
+    name: str
+    """The name that the field has now."""
+    sunset: str | None = None
+    """The date, YYYY-MM-DD, until which Krea takes the old name."""
+    reason: str | None = None
+    """Why it was renamed."""
+    url: str | None = None
+    """Where to read about it."""
+
 
 '''
 
@@ -40,15 +54,25 @@ def emit_constraints(operations: dict[str, Any], strict: Hoisted, rules: Rules) 
     properties = body_schema(strict, rules)["properties"]
     names = option_names(properties.keys() - {facade.prompt, facade.video}, facade.reserved)
     wire = {option: name for option, name in names.items() if option != name}
-    schema = constraints(operations[facade.operation]["body"]["schema"], rules.media)
+    operation = operations[facade.operation]
+    schema = constraints(operation["body"]["schema"], rules.media)
+    aliases = ", ".join(_alias(alias) for alias in operation["aliases"])
     return (
         f'{_HEAD}PROMPT: Final = "{facade.prompt}"\n"""The wire name of the prompt."""\n\n'
         f'VIDEO: Final = "{facade.video}"\n"""The wire name of the video."""\n\n'
         f"WIRE_NAMES: Final[Mapping[str, str]] = {wire!r}\n"
         '"""The wire name of each option that is called otherwise."""\n\n'
+        f"FIELD_ALIASES: Final[Mapping[str, FieldAlias]] = {{{aliases}}}\n"
+        '"""The fields of the body that had another name, by that."""\n\n'
         f"{facade.constant}: Final[Mapping[str, Any]] = {schema!r}\n"
         '"""The JSON schema of the body; `media` marks the strings that are media addresses."""\n'
     )
+
+
+def _alias(alias: Schema) -> str:
+    facts = {name: alias[name] for name in ("sunset", "reason", "url")}
+    known = "".join(f", {name}={fact!r}" for name, fact in facts.items() if fact is not None)
+    return f"{alias['from']!r}: FieldAlias({alias['to']!r}{known})"
 
 
 def constraints(schema: Schema, media: Media, name: str = "") -> Schema:

@@ -28,10 +28,16 @@ class Operation(NamedTuple):
     """The declared statuses below 300."""
     errors: tuple[int, ...]
     """The other declared statuses. A server may send any other."""
-    deprecated: bool
-    """Whether Krea advises against it."""
-    retired: str | None
+    deprecated: str | None = None
+    """The date, YYYY-MM-DD, since which the published description advises against it."""
+    retired: str | None = None
     """The date, YYYY-MM-DD, since which the published description no longer has it."""
+    sunset: str | None = None
+    """The date, YYYY-MM-DD, on which it is said to be switched off."""
+    replacement: str | None = None
+    """What the description names in its place."""
+    migration_url: str | None = None
+    """Where the description says to read about it."""
 
 
 '''
@@ -48,17 +54,21 @@ def emit_operations(
         deprecated: Operation ids with the date of the first sight of the mark, YYYY-MM-DD.
     """
     entries = ", ".join(
-        f"{name!r}: {_entry(name, operation, retired.get(name))}"
+        f"{name!r}: {_entry(name, operation, retired.get(name), deprecated.get(name))}"
         for name, operation in operations.items()
     )
     return f"{_HEAD}OPERATIONS: Final[Mapping[str, Operation]] = {{{entries}}}\n"
 
 
-def _entry(name: str, operation: Mapping[str, Any], retired: str | None) -> str:
+def _entry(
+    name: str, operation: Mapping[str, Any], retired: str | None, deprecated: str | None
+) -> str:
     codes = sorted(int(status) for status in operation["responses"] if status.isdigit())
     success = tuple(code for code in codes if code < 300)  # noqa: PLR2004
     errors = tuple(code for code in codes if code >= 300)  # noqa: PLR2004
+    facts = {"deprecated": deprecated, "retired": retired, **operation["notice"]}
+    known = "".join(f", {key}={fact!r}" for key, fact in facts.items() if fact is not None)
     return (
         f"Operation({name!r}, {operation['method'].upper()!r}, {operation['path']!r}, {success!r},"
-        f" {errors!r}, deprecated={operation['deprecated']!r}, retired={retired!r})"
+        f" {errors!r}{known})"
     )

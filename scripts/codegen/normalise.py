@@ -45,7 +45,7 @@ def normalise(document: Mapping[str, Any], rules: Rules) -> Normalised:
     with step("guard"):
         guard_document(document, rules.expected)
     with step("slice"):
-        sliced = slice_document(document, rules.operations)
+        sliced = slice_document(document, rules)
     with step("guard"):
         guard_slice(sliced)
     with step("normalise"):

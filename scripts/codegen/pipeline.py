@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from codegen.audit import audit_tree
 from codegen.classify import stop_for_human
+from codegen.emit_answers import emit_answers
 from codegen.emit_constraints import emit_constraints
 from codegen.emit_operations import emit_operations
 from codegen.emit_options import emit_options
@@ -151,6 +152,7 @@ def build(project: Project, scratch: Path, source: Source | None = None) -> Buil
 def _emit(package: Path, normalised: Normalised, rules: Rules, lock: Lock) -> None:
     modules = {
         "options.py": emit_options(normalised.strict, rules),
+        "answers.py": emit_answers(normalised.strict),
         "constraints.py": emit_constraints(normalised.operations, normalised.strict, rules),
         "operations.py": emit_operations(
             normalised.operations, retired=lock.state.retired, deprecated=lock.state.deprecated

@@ -3,6 +3,8 @@
 The intermediate form of an operation, plain JSON data that every later step works on:
 
     {"method", "path", "tag", "summary", "description", "deprecated",
+     "notice": {"sunset", "replacement", "migration_url"},
+     "aliases": [{"from", "to", "sunset", "reason", "url"}, ...],
      "parameters": {"query.limit": {"required", "description", "schema"}, ...},
      "body": {"required", "media_type", "description", "schema"} or None,
      "responses": {"200": {"description", "media_type", "schema" or None}, ...}}
@@ -16,13 +18,14 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from codegen.guard import guard_text
+from codegen.notices import read_aliases, read_notice
 from codegen.prose import clean
 from krea_aleph.specdiff.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from krea_aleph.specdiff.rules import OperationRule
+    from krea_aleph.specdiff.rules import Notices, OperationRule, Rules
 
 MAX_NODES: Final = 100_000
 MAX_REFERENCES: Final = 64
@@ -39,15 +42,16 @@ _ANNOTATIONS: Final = frozenset({"$ref", "description", "summary", "deprecated",
 _JSON: Final = "application/json"
 
 
-def slice_document(
-    document: Mapping[str, Any], rules: Mapping[str, OperationRule]
-) -> dict[str, Any]:
+def slice_document(document: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
     """Copy the operations that the rules name into the intermediate form.
 
     Raises:
         StepError: An operation is missing, or a reference is foreign, broken or endless.
     """
-    return {name: _Slicer(document).operation(name, rule) for name, rule in rules.items()}
+    return {
+        name: _Slicer(document, rules.notices).operation(name, rule)
+        for name, rule in rules.operations.items()
+    }
 
 
 def _prose(text: object) -> str:
@@ -60,8 +64,9 @@ def _prose(text: object) -> str:
 class _Slicer:
     """One operation's walk: it counts, so that references cannot multiply without end."""
 
-    def __init__(self, document: Mapping[str, Any]) -> None:
+    def __init__(self, document: Mapping[str, Any], notices: Notices) -> None:
         self._document = document
+        self._notices = notices
         self._nodes = 0
         self._received = False
 
@@ -80,6 +85,8 @@ class _Slicer:
             "summary": _prose(found.get("summary")),
             "description": _prose(found.get("description")),
             "deprecated": found.get("deprecated") is True,
+            "notice": read_notice(found, name, self._notices),
+            "aliases": read_aliases(found, name),
             "parameters": self._parameters(item, found),
             "body": self._body(found.get("requestBody")),
             "responses": self._responses(found.get("responses", {})),

@@ -231,15 +231,19 @@ def test_the_committed_modules_say_what_the_contract_says() -> None:
 
 
 def test_operations_are_data(contract: dict[str, Any], rules: Rules) -> None:
-    """Each operation says method, path, statuses, deprecation and the date of retirement."""
-    contract["paths"][ALEPH]["post"]["deprecated"] = True
+    """Each operation says method, path, statuses, and all that is known of its end."""
+    aleph = "create_aleph_job"
+    contract["paths"][ALEPH]["post"]["x-krea-deprecation"] = {"sunset_date": "2027-01-31"}
     operations = normalise(contract, rules).operations
-    source = emit_operations(operations, {"create_aleph_job": "2026-12-01"})
+    source = emit_operations(
+        operations, retired={aleph: "2027-02-01"}, deprecated={aleph: "2026-12-01"}
+    )
+    audit_source(source.encode(), "emitted.py")
     names: dict[str, Any] = {"__name__": "emitted"}
     exec(compile(source, "emitted.py", "exec", dont_inherit=True), names)  # noqa: S102 - audited, and ours
-    found = names["OPERATIONS"]["create_aleph_job"]
-    assert found == (
-        "create_aleph_job", "POST", ALEPH, (200,), (400, 401, 402, 429), True, "2026-12-01",
+    assert names["OPERATIONS"][aleph] == (
+        aleph, "POST", ALEPH, (200,), (400, 401, 402, 429),
+        "2026-12-01", "2027-02-01", "2027-01-31", None, None,
     )  # fmt: skip
     committed = committed_operations.OPERATIONS
     assert committed.keys() == rules.operations.keys()

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codegen.emit_answers import emit_answers
 from codegen.emit_constraints import emit_constraints
 from codegen.emit_operations import emit_operations
 from codegen.emit_options import emit_options
@@ -37,7 +38,8 @@ def everything(contract: dict[str, Any], rules: Rules) -> str:
             json.dumps(normalised.document, indent=1),
             emit_options(normalised.strict, rules),
             emit_constraints(normalised.operations, normalised.strict, rules),
-            emit_operations(normalised.operations, {}),
+            emit_operations(normalised.operations, retired={}, deprecated={}),
+            emit_answers(normalised.strict),
         ]
     )
 
