@@ -119,8 +119,8 @@ class OperationComparison:
     ) -> Iterator[Change]:
         root = ("paths", new.path, rule.method)
         if old.path != new.path:
-            words = f"{name} has the same address; rules.toml must name its placeholders anew."
-            yield _told(("paths", new.path), old.path, new.path, Severity.REVIEW, words)
+            words = f"{name} has the same address: what its placeholders are called is not sent."
+            yield _told(("paths", new.path), old.path, new.path, Severity.DOCS, words)
         yield from _operation_notes(name, root, old.operation, new.operation)
         for key in ("servers", "security"):
             left, right = (_own(found, key) for found in (old, new))

@@ -86,10 +86,8 @@ def _follow(project: Project, options: argparse.Namespace, scratch: Path) -> int
     started = time.monotonic()
     with step("read"):
         before = project.contract.read_bytes()
-    if options.fetch:
-        publication = fetch_publication(project)
-    else:
-        publication = read_publication(options.source)
+    file = options.source
+    publication = fetch_publication(project) if file is None else read_publication(file)
     followed = follow(project, publication, scratch) if publication.data else unchanged(project)
     lines: list[str] = []
     if followed.built is not None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from krea_aleph.specdiff.compare_operation import find_operation
 from krea_aleph.specdiff.document import children, dump_document
 from krea_aleph.specdiff.errors import StepError
+from krea_aleph.specdiff.resolving import resolve
+from krea_aleph.specdiff.texts import placeholders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -57,6 +59,7 @@ def compose(published: Mapping[str, Any], before: Mapping[str, Any], rules: Rule
     Raises:
         StepError: It has none of our operations, or one is missing that we never knew.
     """
+    published = with_our_placeholders(published, rules)
     found = {name: find_operation(published, rule) for name, rule in rules.operations.items()}
     if not any(found.values()):
         raise StepError("foreign", "it has none of the operations that we use: whose API is it?")
@@ -68,6 +71,39 @@ def compose(published: Mapping[str, Any], before: Mapping[str, Any], rules: Rule
         cut["paths"] = _in_order_of(before["paths"], cut["paths"])
     _trim_tags(cut, published)
     return Composed(_ordered(cut), frozenset(missing))
+
+
+def with_our_placeholders(document: Mapping[str, Any], rules: Rules) -> Node:
+    """Call the placeholders of our paths as `rules.toml` does: their names are not on the wire."""
+    paths = dict(document["paths"])
+    for rule in rules.operations.values():
+        found = find_operation(document, rule)
+        if found is not None and found.path in paths and found.path != rule.path:
+            names = dict(zip(placeholders(found.path), placeholders(rule.path), strict=True))
+            paths = {
+                rule.path if path == found.path else path: item for path, item in paths.items()
+            }
+            paths[rule.path] = _renamed(found.item, names, document)
+    return {**document, "paths": paths}
+
+
+def _renamed(item: Node, names: Mapping[str, str], document: Mapping[str, Any]) -> Node:
+    """Copy a path item with its path parameters called otherwise."""
+    return {
+        key: _renamed(value, names, document)
+        if key in _METHODS
+        else [_renamed_parameter(node, names, document) for node in value]
+        if key == "parameters"
+        else value
+        for key, value in item.items()
+    }
+
+
+def _renamed_parameter(node: Node, names: Mapping[str, str], document: Mapping[str, Any]) -> Node:
+    parameter = resolve(node, document)
+    if parameter.get("in") != "path" or parameter.get("name") not in names:
+        return node
+    return {**parameter, "name": names[parameter["name"]]}
 
 
 def without(document: Mapping[str, Any], names: frozenset[str], rules: Rules) -> Node:

@@ -17,7 +17,7 @@ from krea_aleph.specdiff.errors import StepError, step
 from krea_aleph.specdiff.fetch import fetch_description
 from krea_aleph.specdiff.read_any import read_any
 from krea_aleph.specdiff.severity import load_reads
-from krea_aleph.specdiff.texts import guard_references, matches
+from krea_aleph.specdiff.texts import guard_references, matches, refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from krea_aleph.specdiff.changes import Change
     from krea_aleph.specdiff.fetch import Fetched
     from krea_aleph.specdiff.rules import Rules
+
+MAX_PATHS: Final = 2_000
 
 # Of a path that is not ours: nothing that could end a string or lead to another host.
 _ANY_PATH: Final = re.compile(r"/(?!/)[A-Za-z0-9._~!$&()*+,;=:@%/{}-]*")
@@ -154,6 +156,8 @@ def _guard_whole(published: Mapping[str, Any], rules: Rules) -> None:
         paths = published.get("paths")
         if not isinstance(paths, dict):
             raise StepError("validate", f"paths: a {type(paths).__name__} where an object belongs")
+    if len(paths) > MAX_PATHS:
+        raise refused("paths", f"{len(paths)} paths; at most {MAX_PATHS} are read")
     for path in paths:
         matches(_ANY_PATH, path, "paths", "a plain path such as /jobs/{id}")
     check_document(published, rules, validate_shape)
