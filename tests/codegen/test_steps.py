@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from codegen.lock import Lock, read_lock
-from codegen.swap import clear_leftovers, swap_in
+from codegen.lock import REMEMBERED, Lock, State, read_lock
 from codegen.templates import apply_edits
 from codegen.tools import pinned, refuse_other_tools
 from codegen.trees import differences
@@ -87,17 +85,6 @@ def test_other_tools_are_refused() -> None:
     assert caught.value.exit_code == EXIT_CODES["tools"]
 
 
-def test_the_lock_follows_an_edited_contract() -> None:
-    """The same bytes keep their date, other bytes get a new one."""
-    lock = read_lock(DATA / "contract.lock.json")
-    contract = (ROOT / "openapi.json").read_bytes()
-    assert lock.follow(contract) == lock
-    edited = lock.follow(contract + b" ")
-    assert edited.sha256 != lock.sha256
-    assert edited.source == "edited here"
-    assert edited.dump().endswith(b"\n")
-
-
 @pytest.mark.parametrize("data", ["", "{}", "[]", '{"sha256": 1, "else": 2}'])
 def test_a_broken_lock_is_named(data: str, tmp_path: Path) -> None:
     """A lock that cannot be read stops the run."""
@@ -126,49 +113,48 @@ def test_a_missing_tree_differs_in_every_file(tmp_path: Path) -> None:
     assert differences(wanted, tmp_path / "none") == ["missing: x"]
 
 
-def test_a_swap_replaces_everything(tmp_path: Path) -> None:
-    """After a swap there are the new files and no others, and nothing is left lying about."""
-    target = _tree(tmp_path / "generated/package", {"old": "1", "both": "1"})
-    built = _tree(tmp_path / "scratch", {"new": "2", "both": "2"})
-    _tree(target.parent, {".stage-1/x": "", ".aside-1/x": ""})
-    swap_in(built, target)
-    assert differences(built, target) == []
-    assert [path.name for path in target.parent.iterdir()] == ["package"]
+LOCK = Lock(State("0" * 64, "2026-11-22", "here"))
 
 
-def test_a_first_swap_needs_no_old_tree(tmp_path: Path) -> None:
-    """Where nothing is, the new tree is put."""
-    built = _tree(tmp_path / "scratch", {"new": "2"})
-    swap_in(built, tmp_path / "generated/package")
-    assert differences(built, tmp_path / "generated/package") == []
+def test_the_lock_is_written_in_one_way() -> None:
+    """An unchanged lock is byte for byte the same."""
+    data = (DATA / "contract.lock.json").read_bytes()
+    assert read_lock(DATA / "contract.lock.json").dump() == data
 
 
-@pytest.mark.parametrize("obstacle", ["a file in the way", "a source that goes"])
-def test_a_swap_that_fails_leaves_the_old_tree(obstacle: str, tmp_path: Path) -> None:
-    """Whatever the system refuses, the step says so and the old tree stays."""
-    target = _tree(tmp_path / "generated/package", {"old": "1"})
-    built = _tree(tmp_path / "scratch", {"new": "2"})
-    if obstacle == "a file in the way":
-        (target.parent / f".aside-{os.getpid()}").write_text("", encoding="utf-8")
-    else:
-        (built / "dangling").symlink_to(built / "nowhere")
-    with pytest.raises(StepError, match="was left as it was") as caught:
-        swap_in(built, target)
-    assert caught.value.step == "swap"
-    assert (target / "old").read_text(encoding="utf-8") == "1"
+def _follow(lock: Lock, contract: bytes, *retired: str) -> Lock:
+    return lock.follow(contract, source="there", retired=retired, deprecated=("get_job",))
 
 
-def test_leftovers_of_a_killed_run_go(tmp_path: Path) -> None:
-    """What a killed run left is removed, and nothing else."""
-    _tree(tmp_path, {".stage-7/x": "", ".aside-7/x": "", "package/x": ""})
-    clear_leftovers(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["package"]
+def test_a_new_contract_is_dated_and_the_old_one_remembered() -> None:
+    """The lock goes forward with today's date, and keeps what was ours before."""
+    new = _follow(LOCK, b"{}", "list_jobs")
+    assert new.before == (LOCK.state,)
+    assert (new.state.source, new.state.retired) == ("there", {"list_jobs": new.state.date})
+    assert new.state.deprecated == {"get_job": new.state.date}
 
 
-def test_a_lock_source_may_say_anything() -> None:
-    """A lock is written in one way, so that an unchanged one is byte for byte the same."""
-    lock = Lock("0" * 64, "2026-11-22", "here", {"get_job": "2026-12-01"})
-    assert (
-        read_lock(DATA / "contract.lock.json").dump() == (DATA / "contract.lock.json").read_bytes()
-    )
-    assert b'"get_job": "2026-12-01"' in lock.dump()
+def test_going_back_forgets_what_came_after() -> None:
+    """An earlier contract comes back with its own date, so that its tree is what it was."""
+    second = _follow(LOCK, b"2")
+    third = _follow(second, b"3")
+    assert len(third.before) == 2
+    assert _follow(third, b"2") == second
+    assert _follow(second, b"2") == second
+
+
+def test_the_same_bytes_with_an_operation_retired_are_another_state() -> None:
+    """Retirement is no part of the contract's bytes, and has a date that stays."""
+    first = _follow(LOCK, b"2", "get_job")
+    assert first.state.retired.keys() == {"get_job"}
+    second = _follow(first, b"2", "get_job", "list_jobs")
+    assert second.before == (LOCK.state, first.state)
+    assert second.state.retired["get_job"] == first.state.retired["get_job"]
+
+
+def test_only_so_many_contracts_are_remembered() -> None:
+    """A checkout that is edited often does not grow a lock without end."""
+    lock = LOCK
+    for number in range(REMEMBERED + 5):
+        lock = _follow(lock, str(number).encode())
+    assert len(lock.before) == REMEMBERED
