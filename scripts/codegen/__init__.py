@@ -18,9 +18,18 @@ The contract flows through named steps, one module each, and every step that fai
     notes       what a human should look at
     audit       allow only what generated code needs
     typecheck   mypy --strict
-    swap        stage on the same file system, then two renames
+    swap        prepare on the same file system, decide by one rename, carry out or undo
 
-Reading, errors, rules, one spelling for each meaning and the comparison of two contracts
+Following a new description (`--fetch`, `--from`) comes before all that:
+
+    follow      compare with the contract, and build only if something changed
+    compose     cut it down to our operations; one that has vanished keeps its last contract
+    classify    what no program may decide stops for a human
+    lock        which contract is ours, since when, and which came before
+    install     type-check, then exchange contract, lock and tree together
+    report      what changed, for programs and for people
+
+Reading, fetching, errors, rules, one spelling for each meaning and the comparison of two contracts
 (`--diff`) are in `krea_aleph.specdiff`, because an installed library compares, too.
 
 Everything down to `assemble`, the emitters and the audit use the standard library alone and do no

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile
@@ -44,6 +45,9 @@ def main(arguments: Sequence[str], root: Path) -> int:
         parser.error("--report goes with --fetch and --from")
     try:
         return _run(Project(root), options, following=following)
+    except BrokenPipeError:  # whoever reads has enough; Python must not complain once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except StepError as error:
         if options.json and following:
             _print_json(_refusal(error))

@@ -80,7 +80,7 @@ def main(folder: Path) -> None:
         seen.append([at_once, pending, found(root), rest])
         if not killed:
             break
-    print(json.dumps(seen))
+    sys.stdout.write(json.dumps(seen))
 
 
 if __name__ == "__main__":

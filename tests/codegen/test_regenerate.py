@@ -99,7 +99,7 @@ FAILING: dict[str, tuple[str, Callable[[dict[str, Any]], object]]] = {
         "normalise",
         lambda c: c["paths"]["/assets"]["post"]["requestBody"].update(required=True),
     ),
-    "prompt renamed": ("emit", lambda c: body_of(c)["properties"].pop("prompt")),
+    "prompt renamed": ("classify", lambda c: body_of(c)["properties"].pop("prompt")),
 }
 
 
