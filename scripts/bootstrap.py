@@ -66,8 +66,7 @@ def ensure(environment: Environment = DEV) -> Path:
     Returns:
         The environment's interpreter.
     """
-    _need_posix()
-    _need_modern_python()
+    need_modern_python()
     wanted = _fingerprint(environment)
     if _installed(environment) != wanted:
         with _locked(environment):
@@ -93,7 +92,9 @@ def _need_posix() -> None:
         stop("The scripts run on Linux and macOS; on Windows use WSL.")
 
 
-def _need_modern_python() -> None:
+def need_modern_python() -> None:
+    """Stop, or go on with a newer Python, where this one cannot run the scripts."""
+    _need_posix()
     if sys.version_info >= OLDEST:
         return
     newer = _newer_python()

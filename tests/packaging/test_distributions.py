@@ -157,7 +157,18 @@ def test_the_editable_install_is_the_checkout(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["bootstrap.py", "bench", "check", "demo", "lock", "regenerate", "test"]
+    "script",
+    [
+        "bootstrap.py",
+        "audit",
+        "bench",
+        "check",
+        "demo",
+        "lock",
+        "regenerate",
+        "test",
+        "update",
+    ],
 )
 def test_old_pythons_can_read_the_scripts(script: str) -> None:
     """A Python that is too old gets a helpful sentence, not a syntax error."""
