@@ -135,7 +135,9 @@ class App:
             self._account(request, operation)
         lenient = not self._presenter.can_refuse(operation)
         values = checks.parameters(operation, request, lenient=lenient)
-        body = await checks.json_body(operation, request) if JSON in operation.bodies else None
+        body = None
+        if JSON in operation.bodies:
+            body = await checks.json_body(operation, request, self.service.now())
         account = self._account(request, operation)
         now = await self.service.advance(account)
         call = Call(operation, request, account, values, body, now, self.base_url)

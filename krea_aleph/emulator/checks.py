@@ -45,8 +45,8 @@ class Problem(Exception):  # noqa: N818 - not an error of the emulator
         self.extra = extra
 
 
-async def json_body(operation: Operation, request: Request) -> Any:
-    """Read and check a JSON body.
+async def json_body(operation: Operation, request: Request, now: float) -> Any:
+    """Read and check a JSON body; fields under names that are still taken get their new ones.
 
     Raises:
         Problem: 400 if it is no JSON or not what the contract asks for.
@@ -62,6 +62,8 @@ async def json_body(operation: Operation, request: Request) -> Any:
         body = json.loads(raw, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         _refuse(f"the body is not JSON: {error}")
+    if isinstance(body, dict):
+        body = {_new_name(operation, name, now): value for name, value in body.items()}
     check(schema, body, "body")
     return body
 
@@ -124,6 +126,11 @@ def check(schema: Mapping[str, Any], value: Any, name: str) -> None:
     if error is not None:
         where = ".".join(str(step) for step in error.absolute_path) or name
         _refuse(f"{where}: {error.message[:300]}")
+
+
+def _new_name(operation: Operation, name: str, now: float) -> str:
+    new, until = operation.aliases.get(name, (name, now))
+    return new if now < until else name
 
 
 def _parameter(parameter: Mapping[str, Any], text: str) -> Any:

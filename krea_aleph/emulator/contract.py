@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from importlib.resources import files
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import Factory, field, frozen
 
+from krea_aleph.emulator import moments
 from krea_aleph.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "t
 SUBMIT_PREFIX: Final = "/generate/"
 JSON: Final = "application/json"
 MULTIPART: Final = "multipart/form-data"
+ALIASES: Final = "x-krea-deprecated-field-aliases"
 
 _NAMES: Final = {
     ("get", "/jobs"): "list_jobs",
@@ -46,6 +49,7 @@ class Operation:
         responses: The schema by declared status, None where no body is declared.
         secured: Whether a key is needed.
         deprecated: Whether the contract says so.
+        aliases: Old names of the body's fields: the new name, and until when, in Unix seconds.
     """
 
     id: str
@@ -57,6 +61,7 @@ class Operation:
     responses: Mapping[str, Mapping[str, Any] | None]
     secured: bool
     deprecated: bool
+    aliases: Mapping[str, tuple[str, float]]
     pattern: re.Pattern[str] = field(
         init=False, default=Factory(lambda self: self.compiled(), takes_self=True)
     )
@@ -173,7 +178,14 @@ def _operation(
         responses={str(code): _schema(answer) for code, answer in raw["responses"].items()},
         secured=bool(security) and {} not in security,
         deprecated=raw.get("deprecated", False),
+        aliases={alias["from"]: (alias["to"], _end(alias)) for alias in raw.get(ALIASES, ())},
     )
+
+
+def _end(alias: Mapping[str, str]) -> float:
+    """Return until when an old name is taken, in Unix seconds."""
+    day = alias.get("sunset_date")
+    return math.inf if day is None else moments.parse(day) / 1_000_000
 
 
 def _name(method: str, path: str) -> str:

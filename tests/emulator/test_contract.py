@@ -96,6 +96,22 @@ def test_one_fact_in_several_forms(document: Any, open_shop: Any) -> None:
     assert krea.post(seed=-1).json()["error"]["message"].startswith("seed: ")
 
 
+def test_old_names_of_fields(document: Any, open_shop: Any) -> None:
+    """A field goes by its old name too, until the day that the contract names for that."""
+    body = _body(document)
+    body["properties"]["start_video"] = body["properties"].pop("init_video")
+    body["required"] = ["prompt", "start_video"]
+    alias = {"from": "init_video", "to": "start_video", "sunset_date": "2027-01-16"}
+    document["paths"][ALEPH]["post"]["x-krea-deprecated-field-aliases"] = [alias]
+    krea = open_shop(contract=document)
+    krea.submit()
+    assert "start_video" in krea.emulator.jobs[0].body
+    krea.sleep(86_400)
+    assert krea.post().status_code == 400
+    del alias["sunset_date"]
+    open_shop(contract=document).submit()
+
+
 def test_a_contract_that_changes(document: Any, open_shop: Any) -> None:
     """A job goes on when the service begins to speak another contract."""
     krea = open_shop()
