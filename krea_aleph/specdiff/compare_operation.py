@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from krea_aleph.specdiff.changes import Change, Severity, pointer
 from krea_aleph.specdiff.compare_schema import SchemaComparison
+from krea_aleph.specdiff.errors import StepError
 from krea_aleph.specdiff.resolving import resolve
 from krea_aleph.specdiff.severity import brief
 
@@ -44,9 +45,17 @@ def find_operation(document: Mapping[str, Any], rule: OperationRule) -> Found | 
     for path in paths:
         if _PLACEHOLDER.sub("{}", path) == wanted:
             item = resolve(document["paths"][path], document)
-            operation = item.get(rule.method)
-            return Found(path, item, operation) if isinstance(operation, dict) else None
+            operation = _object(item, path).get(rule.method)
+            if operation is not None:
+                return Found(path, item, _object(operation, f"{path}/{rule.method}"))
+            return None
     return None
+
+
+def _object(node: Any, place: str) -> Node:
+    if not isinstance(node, dict):
+        raise StepError("validate", f"paths: {place}: {node!a:.80} stands where an object belongs")
+    return node
 
 
 class OperationComparison:
@@ -76,7 +85,7 @@ class OperationComparison:
             left, right = _plain(old.get(key)), _plain(new.get(key))
             if left != right:
                 yield _told((key,), left, right, Severity.REVIEW, _STOPS.format(what=key))
-        schemes = [node.get("components", {}).get("securitySchemes", {}) for node in (old, new)]
+        schemes = [_schemes(node) for node in (old, new)]
         asked = [name for node in (old, new) for one in node.get("security", []) for name in one]
         for name in sorted({*asked, *self._rules.expected.schemes}):
             left, right = _plain(schemes[0].get(name)), _plain(schemes[1].get(name))
@@ -101,7 +110,7 @@ class OperationComparison:
 
     def _moved(self, rule: OperationRule, operation: Node) -> str | None:
         """Name the one new operation that has the same parameters and body."""
-        old, new = (document.get("paths", {}) for document in self._documents)
+        old, new = (_items(document) for document in self._documents)
         found = [
             f"{method.upper()} {path}"
             for path, item in new.items()
@@ -339,6 +348,17 @@ class OperationComparison:
 
 _STOPS: Final = "{what}: where or how the key is sent changes; a run of scripts/regenerate stops."
 _METHODS: Final = frozenset("get put post delete options head patch trace".split())
+
+
+def _items(document: Mapping[str, Any]) -> dict[str, Node]:
+    """Return every path; one that is not ours may be anything."""
+    return {path: item for path, item in document["paths"].items() if isinstance(item, dict)}
+
+
+def _schemes(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the security schemes; what is none is like nothing at all, and looked at as that."""
+    found = document.get("components", {}).get("securitySchemes")
+    return found if isinstance(found, dict) else {}
 
 
 def media_types(content: Mapping[str, Any] | None) -> dict[str, Node]:

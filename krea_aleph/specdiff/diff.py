@@ -11,6 +11,7 @@ from krea_aleph.specdiff.document import children, dump_document
 from krea_aleph.specdiff.errors import StepError, step
 from krea_aleph.specdiff.read_any import read_file
 from krea_aleph.specdiff.severity import Judge, brief
+from krea_aleph.specdiff.shape import check_shape
 from krea_aleph.specdiff.texts import guard_path, guard_references, guard_text
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ def diff_files(
     Raises:
         StepError: One of them is no description that we read; the message names the file.
     """
-    before, after = (_checked(path, rules, reads, validate) for path in (old, new))
+    before, after = (
+        checked(read_file(path), str(path), rules, reads, validate) for path in (old, new)
+    )
     return diff_documents(before, after, rules, reads)
 
 
@@ -59,14 +62,23 @@ def diff_documents(
         return sorted(found, key=lambda change: (-change.severity, change.pointer))
 
 
-def _checked(path: Path, rules: Rules, reads: Reads, validate: Validate) -> dict[str, Any]:
-    """Read a file; comparing it with itself first finds what cannot be compared, and in whom."""
-    document = read_file(path)
+def checked(
+    document: dict[str, Any],
+    source: str,
+    rules: Rules,
+    reads: Reads,
+    validate: Validate = _no_more_checks,
+) -> dict[str, Any]:
+    """Return a document that can be compared: it is tried with itself.
+
+    Raises:
+        StepError: It cannot be compared; the message begins with the source.
+    """
     try:
         check_document(document, rules, validate)
         diff_documents(document, document, rules, reads)
     except StepError as error:
-        raise StepError(error.step, f"{path}: {error.problem}") from error
+        raise StepError(error.step, f"{source}: {error.problem}") from error
     return document
 
 
@@ -86,6 +98,7 @@ def check_document(
     with step("validate"):
         ours = _ours(document, rules)
         validate(ours)
+        check_shape(ours)
     if not ours["paths"]:
         raise StepError("foreign", "it has none of the operations that we use: whose API is it?")
     for found in ours["paths"]:
