@@ -27,7 +27,7 @@ _HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 _VALUE: Final = re.compile(r"[A-Za-z0-9 _.,:;/+()%&@#!?*=<>|~^-]{0,200}")
 _FORMAT: Final = re.compile(r"[A-Za-z0-9-]{1,40}")
 _STATUS: Final = re.compile(r"[1-5](\d\d|XX)|default")
-_OUR_HEADERS: Final = frozenset(
+OUR_HEADERS: Final = frozenset(
     "authorization connection content-length content-type cookie host proxy-authorization"
     " transfer-encoding".split()
 )
@@ -91,7 +91,7 @@ def _guard_parameter(key: str, parameter: Mapping[str, Any], place: str) -> None
     if where not in _PLACES:
         raise refused(place, f"a parameter cannot be in {where!r}")
     matches(_HEADER if where == "header" else _PROPERTY, name, place, "a plain name")
-    if where == "header" and name.lower() in _OUR_HEADERS:
+    if where == "header" and name.lower() in OUR_HEADERS:
         raise refused(place, f"the header {name} is the client's own")
     guard_schema(parameter["schema"], f"{place}/schema")
 

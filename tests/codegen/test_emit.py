@@ -36,7 +36,7 @@ def emitted(contract: dict[str, Any], rules: Rules) -> dict[str, Any]:
     ]
     names: dict[str, Any] = {"__name__": "emitted"}
     for source in sources:
-        audit_source(source.encode(), "emitted.py")
+        audit_source(source.encode(), "options.py")
         exec(compile(source, "emitted.py", "exec", dont_inherit=True), names)  # noqa: S102 - audited, and ours
     return names
 
@@ -238,7 +238,7 @@ def test_operations_are_data(contract: dict[str, Any], rules: Rules) -> None:
     source = emit_operations(
         operations, retired={aleph: "2027-02-01"}, deprecated={aleph: "2026-12-01"}
     )
-    audit_source(source.encode(), "emitted.py")
+    audit_source(source.encode(), "options.py")
     names: dict[str, Any] = {"__name__": "emitted"}
     exec(compile(source, "emitted.py", "exec", dont_inherit=True), names)  # noqa: S102 - audited, and ours
     assert names["OPERATIONS"][aleph] == (

@@ -34,7 +34,7 @@ def emitted(contract: dict[str, Any], rules: Rules) -> dict[str, Any]:
         emit_operations(normalised.operations, retired={}, deprecated={}),
         emit_answers(normalised.strict),
     ):
-        audit_source(source.encode(), "emitted.py")
+        audit_source(source.encode(), "options.py")
         exec(compile(source, "emitted.py", "exec", dont_inherit=True), names)  # noqa: S102 - audited
     return names
 
