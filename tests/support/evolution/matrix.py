@@ -1,0 +1,130 @@
+"""The versions, a library built from each, and the marks that playing with them gives."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from checkouts import ROOT, Checkout
+
+HERE: Final = Path(__file__).parent
+HISTORY: Final = ROOT / "tests/codegen/history"
+TABLE: Final = ROOT / "tests/evolution/marks.json"
+ALEPH: Final = "/generate/video/runway/aleph"
+PAIR: Final = frozenset({"init_video", "prompt"})
+
+VERSIONS: Final[Mapping[str, str]] = {
+    "v1": "as published in early 2026",
+    "v3": "as published on 25 May 2026",
+    "v4": "as published in mid 2026; the library is built from this one today",
+    "next-a": "invented: new options, ratios, statuses and answers, and a limit on addresses",
+    "next-b": "invented: demands a new field; renames, limits and drops others; is deprecated",
+    "absent": "Aleph is no longer published; such a library keeps the last contract, v4",
+}
+# What each library follows, in this order: what is no longer published it keeps from before.
+LINEAGE: Final[Mapping[str, Sequence[str]]] = {
+    **{version: [version] for version in VERSIONS},
+    "absent": ["v4", "absent"],
+}
+# As somebody decides who releases a library for next-b.
+ACCEPTED: Final = "create_aleph_job.body.audience"
+
+WORKS, REFUSED_HERE, BAD_REQUEST, NOT_FOUND = "+hbn"
+"""Works; refused by the library before any request; by Krea with 400 or 422; by Krea with 404."""
+
+Marks: TypeAlias = dict[str, dict[str, str]]
+"""By scenario and library: a mark for each server, in the order of the versions."""
+
+
+def description(version: str) -> Path:
+    """Return the path of a version of the description."""
+    return HISTORY / f"{version}.json"
+
+
+def request_body(version: str) -> Mapping[str, Any]:
+    """Return the schema of a request to start a job; an empty one where there is no such thing."""
+    paths = json.loads(description(version).read_bytes())["paths"]
+    if ALEPH not in paths:
+        return {"properties": {}, "required": []}
+    content = paths[ALEPH]["post"]["requestBody"]["content"]
+    schema: Mapping[str, Any] = content["application/json"]["schema"]
+    return schema
+
+
+def deciding_checkout(folder: Path, python: Path) -> Checkout:
+    """Copy the checkout, with rules that accept the field that next-b demands."""
+    checkout = Checkout.copied(folder, python)
+    rules = checkout.root / "scripts/codegen/rules.toml"
+    decided = rules.read_text("utf-8").replace("accepted = []", f'accepted = ["{ACCEPTED}"]')
+    assert ACCEPTED in decided
+    rules.write_text(decided, "utf-8")
+    return checkout
+
+
+def build_package(versions: Sequence[str], folder: Path, checkout: Checkout) -> Path:
+    """Build the package that a checkout generates when it follows these versions in turn."""
+    folder.mkdir(parents=True)
+    command = [checkout.python, "-I", HERE / "build_library.py", checkout.root, folder]
+    _run([*command, *map(description, versions)])
+    return folder / "krea_aleph_api"
+
+
+def build_libraries(folder: Path, python: Path) -> dict[str, Path]:
+    """Make a folder for each version, with the library as a release that follows it has it."""
+
+    def build(version: str) -> Path:
+        checkout = deciding_checkout(folder / "checkouts" / version, python)
+        build_package(LINEAGE[version], folder / version, checkout)
+        (folder / version / "krea_aleph").symlink_to(ROOT / "krea_aleph")
+        return folder / version
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(VERSIONS, pool.map(build, VERSIONS), strict=True))
+
+
+def play_all(libraries: Mapping[str, Path]) -> Marks:
+    """Play every scenario with every library on every server."""
+    with ThreadPoolExecutor(2) as pool:
+        played = dict(zip(libraries, pool.map(_play, libraries.values()), strict=True))
+    titles = next(iter(played.values()))
+    return {title: {name: played[name][title] for name in libraries} for title in titles}
+
+
+def _play(library: Path) -> dict[str, str]:
+    servers = map(description, VERSIONS)
+    played = json.loads(_run([sys.executable, HERE / "play.py", *servers], library))
+    assert played["package"] == str(library / "krea_aleph_api"), "another library was played with"
+    marks: dict[str, str] = played["marks"]
+    return marks
+
+
+def _run(command: Sequence[str | Path], library: Path | None = None) -> str:
+    path = {} if library is None else {"PYTHONPATH": str(library)}
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **path},
+        timeout=300,
+    )
+    assert done.returncode == 0, f"{command[-1]}: {done.stderr[-4000:]}"
+    return done.stdout
+
+
+def read_table() -> Marks:
+    """Read the committed marks."""
+    lines: dict[str, str] = json.loads(TABLE.read_bytes())
+    return {title: dict(zip(VERSIONS, line.split(), strict=True)) for title, line in lines.items()}
+
+
+def write_table(marks: Marks) -> None:
+    """Write the marks: a line for each scenario, a word for each library."""
+    lines = {title: " ".join(by_library.values()) for title, by_library in marks.items()}
+    TABLE.write_text(json.dumps(lines, indent=2) + "\n", "utf-8")
