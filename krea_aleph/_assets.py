@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from krea_aleph import _wire
-from krea_aleph._exchange import exchange, tell
+from krea_aleph._exchange import announce, exchange, tell
 from krea_aleph._paging import emit_pages
 from krea_aleph._steps import call, now
 
@@ -24,6 +24,7 @@ _PAGE: Final = 100
 def upload(config: Config, file: Media) -> Steps[Asset]:
     """Upload a file and return the asset that it has become."""
     source = yield from call(partial(_wire.open_source, file, "file"))
+    yield from announce(config, "upload_asset")
     return (yield from upload_source(config, source))
 
 
@@ -40,12 +41,15 @@ def upload_source(config: Config, source: Source) -> Steps[Asset]:
 def get_asset(config: Config, ref: Asset | str) -> Steps[Asset]:
     """Return an asset as it is now."""
     request = _wire.get_asset_request(_wire.asset_id(ref, config.account))
+    yield from announce(config, "get_asset")
     return _wire.read_asset((yield from exchange(config, request)), "get_asset", config.account)
 
 
 def delete_asset(config: Config, ref: Asset | str) -> Steps[None]:
     """Delete an asset."""
-    yield from exchange(config, _wire.delete_asset_request(_wire.asset_id(ref, config.account)))
+    request = _wire.delete_asset_request(_wire.asset_id(ref, config.account))
+    yield from announce(config, "delete_asset")
+    yield from exchange(config, request)
 
 
 def list_assets(config: Config) -> Steps[None]:
@@ -55,4 +59,5 @@ def list_assets(config: Config) -> Steps[None]:
         request = _wire.list_assets_request(cursor=cursor, limit=_PAGE)
         return _wire.read_asset_page((yield from exchange(config, request)), config.account)
 
+    yield from announce(config, "list_assets")
     yield from emit_pages(page)

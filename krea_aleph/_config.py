@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from krea_aleph._hosts import Origin, may_speak_http, origin
+from krea_aleph._telemetry import Memory
 from krea_aleph.clocks import RealClock
 from krea_aleph.errors import ConfigError
 from krea_aleph.policies import PollPolicy, RetryPolicy, problem_with_number
@@ -192,6 +193,7 @@ class Config:
     transport: Transport | None
     extra_headers: Mapping[str, str] = field(repr=False)
     clock: Clock
+    told: Memory = field(default_factory=Memory, compare=False, repr=False)
 
     @classmethod
     def resolve(cls, options: ClientOptions, transport_methods: Sequence[str] = ()) -> Config:

@@ -1,22 +1,37 @@
-"""One request and its answer: sent once, or repeated where that is safe."""
+"""One request and its answer: sent once, or repeated where that is safe.
+
+Every answer is also looked at for what the pinned contract does not have: that something is going
+to end, or that there is something new. It is told once, and never stands between a job and whoever
+has paid for it.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+import json
+from typing import Any, Final
 
+from krea_aleph import _wire, contract
+from krea_aleph._notices import of_answer, of_operations, retirement, warn_once, warn_safely
+from krea_aleph._signals import read_signals
 from krea_aleph._steps import Response, TransportFault, draw, now, refresh_key, report, send, sleep
+from krea_aleph._telemetry import LOGGER
 from krea_aleph.errors import (
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
     KreaError,
+    ModelUnavailableError,
+    NotFoundError,
     from_status,
 )
 from krea_aleph.models import Event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from krea_aleph._config import Config
+    from krea_aleph._notices import Caution
     from krea_aleph._steps import Request, Steps
     from krea_aleph.policies import RetryPolicy
 
@@ -114,7 +129,27 @@ def connection_error(request: Request, fault: TransportFault) -> APIConnectionEr
 
 def status_error(request: Request, response: Response) -> APIStatusError:
     """Return the error for an answer that is no success."""
-    return from_status(request.operation, response.status, response.headers, response.body)
+    error = from_status(request.operation, response.status, response.headers, response.body)
+    if isinstance(error, (ModelUnavailableError, NotFoundError)):
+        error.hint = f"{error.hint} {retirement(request.operation)}".strip()
+    return error
+
+
+def announce(config: Config, *operations: str, more: Iterable[Caution] = ()) -> Steps[None]:
+    """Warn of what is going to end among what a call needs, before it does anything.
+
+    Args:
+        config: Of the client.
+        *operations: Every operation that the call may need, so that none stops it half-way.
+        more: What else it uses that is going to end.
+
+    Raises:
+        KreaDeprecationWarning: A filter makes the warning an exception.
+    """
+    for caution in (*of_operations(*operations), *more):
+        if config.told.first("deprecated", caution.key):
+            yield from report(Event("deprecated", config.account, attributes=caution.facts))
+        warn_once(caution)
 
 
 def _told(
@@ -127,7 +162,51 @@ def _told(
         yield from _tell_request(config, request, "no answer", fault.seconds)
         raise
     yield from _tell_request(config, request, response.status, response.seconds)
+    return (yield from _heeded(config, request, response))
+
+
+def _heeded(config: Config, request: Request, response: Response) -> Steps[Response]:
+    """Tell what is new in an answer and what it says about an end, and return it with its JSON."""
+    told: list[tuple[str, dict[str, str]]] = []
+    try:
+        response = response._replace(content=_json(response.body))
+        told += (("deprecated", facts) for facts in _ends(config, request, response))
+        told += (("drift", facts) for facts in _drift(config, request, response))
+    except Exception:  # noqa: BLE001 - whatever it is, the job comes first
+        LOGGER.exception("%s: the answer could not be compared", request.operation)
+    for kind, facts in told:
+        yield from report(Event(kind, config.account, attributes=facts))
     return response
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _ends(config: Config, request: Request, response: Response) -> Iterator[dict[str, str]]:
+    signals = read_signals(response.headers)
+    caution = None if signals is None else of_answer(request.operation, signals)
+    if caution is not None and config.told.first("answered", caution.key):
+        warn_safely(caution)
+        yield caution.facts
+
+
+def _drift(config: Config, request: Request, response: Response) -> Iterator[dict[str, str]]:
+    for unknown in _wire.unknown_in(request.operation, response.status, response.content):
+        # Of an unknown field one sight is enough, whatever it holds.
+        if config.told.first("drift", unknown[:2] if unknown.kind == "field" else unknown):
+            yield {
+                "operation": request.operation,
+                "unknown": unknown.kind,
+                "where": unknown.where,
+                "found": unknown.found,
+                "contract": contract.sha256[:12],
+                "contract_date": contract.date,
+                "generator": contract.generator,
+            }
 
 
 def _tell_request(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from krea_aleph import _wire
-from krea_aleph._exchange import attempt, exchange
+from krea_aleph._exchange import announce, attempt, exchange
 from krea_aleph._paging import emit_pages
 from krea_aleph._steps import Response, today
 from krea_aleph.errors import (
@@ -36,6 +36,7 @@ _LATER_PAGES: Final = 1000
 def get(config: Config, ref: JobRef) -> Steps[Job]:
     """Return a job as it is now."""
     job_id = _wire.job_id(ref, config.account)
+    yield from announce(config, "get_job")
     try:
         response = yield from exchange(config, _wire.get_job_request(job_id))
         moment = yield from today()
@@ -69,6 +70,7 @@ def list_jobs(
     def wanted(job: Job) -> bool:
         return created_after is None or job.created_at is None or job.created_at > created_after
 
+    yield from announce(config, "list_jobs")
     yield from emit_pages(page, cursor=first, wanted=wanted)
 
 
@@ -90,6 +92,7 @@ def cancel(config: Config, ref: JobRef) -> Steps[Cancellation]:
     The job is read first, because the request that cancels is a DELETE and what it does to a
     finished job is not documented. It is sent once: after it a 404 may mean that it has worked.
     """
+    yield from announce(config, "delete_job")
     job: Job = yield from get(config, ref)
     if job.finished:
         return _ended(job)

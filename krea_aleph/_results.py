@@ -8,13 +8,13 @@ from typing import Final
 from urllib.parse import urljoin
 
 from krea_aleph import _saving, _wire
-from krea_aleph._exchange import Patience, tell
+from krea_aleph._exchange import Patience, announce, tell
 from krea_aleph._hosts import problem_with_output
 from krea_aleph._jobs import get
 from krea_aleph._saving import Target
 from krea_aleph._steps import TransportFault, call, fetch, now
 from krea_aleph._submit import submit
-from krea_aleph._waiting import check_timeout, wait
+from krea_aleph._waiting import check_timeout, operations, wait
 from krea_aleph.errors import DownloadError, KreaError, from_job, retry_after
 from krea_aleph.models import Job
 
@@ -50,6 +50,7 @@ def transform(
     kept = target.existing()
     if kept is not None and exists == "keep":
         return (yield from call(partial(_saving.keep, kept, None)))
+    yield from announce(config, *operations(config))
     job = yield from submit(config, ask, webhook_url)
     try:
         job = yield from wait(config, job, wait_timeout)
@@ -68,6 +69,7 @@ def download(config: Config, ref: JobRef, output: StrPath, *, exists: Exists) ->
     """
     _wire.job_id(ref, config.account)
     target = yield from call(partial(Target.checked, output, exists))
+    yield from announce(config, "get_job")  # also where a new address turns out to be needed
     job = ref if isinstance(ref, Job) and ref.succeeded else (yield from get(config, ref))
     error = from_job(job)
     if error is not None:

@@ -73,13 +73,17 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """One answer; header names are in lower case, and ``seconds`` is how long it took."""
+    """One answer; header names are in lower case, and ``seconds`` is how long it took.
+
+    ``content`` is the body as JSON, once somebody has read it and it was.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
     seconds: float = 0.0
     key_generation: int = 0
+    content: Any = None
 
     @property
     def success(self) -> bool:

@@ -9,7 +9,14 @@ from typing import Final
 
 from krea_aleph import _wire
 from krea_aleph._assets import upload_source
-from krea_aleph._exchange import Patience, connection_error, send_once, status_error, tell
+from krea_aleph._exchange import (
+    Patience,
+    announce,
+    connection_error,
+    send_once,
+    status_error,
+    tell,
+)
 from krea_aleph._steps import TransportFault, call, today
 from krea_aleph.errors import (
     InvalidResponseError,
@@ -50,6 +57,8 @@ def submit(config: Config, ask: Callable[[], Draft], webhook_url: str | None = N
     _wire.check_webhook_url(webhook_url)
     draft = ask()
     prepared = (yield from call(draft.inspect)) if draft.files else draft.inspect()
+    operations = [_wire.SUBMIT, *(["upload_asset"] if draft.files else [])]
+    yield from announce(config, *operations, more=prepared.cautions)
     prepared.warn()
     if config.before_submit is not None:
         yield from call(partial(_ask_leave, config.before_submit, prepared.checked))

@@ -7,7 +7,7 @@ from typing import Final
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from krea_aleph.models import Event
 
@@ -15,7 +15,32 @@ LOGGER: Final = logging.getLogger("krea_aleph")
 
 
 # The id of a job that is paid for must not depend on anybody keeping a value or reading a note.
-_LEVELS: Final = {"submitted": logging.INFO, "left": logging.WARNING}
+# What is deprecated concerns whoever runs the program. What is only new to us works, as a rule,
+# and some of it is seen in every process: nobody should have to silence that.
+_LEVELS: Final = {
+    "submitted": logging.INFO,
+    "left": logging.WARNING,
+    "deprecated": logging.WARNING,
+    "drift": logging.INFO,
+}
+_MOST_REMEMBERED: Final = 100
+
+
+class Memory:
+    """What has been told already, so that it is told once; of each kind only so much."""
+
+    __slots__ = ("_told",)
+
+    def __init__(self) -> None:
+        self._told: dict[str, dict[Hashable, object]] = {}
+
+    def first(self, kind: str, thing: Hashable) -> bool:
+        """Take note of something, and say whether it is new and there is room for it."""
+        known = self._told.setdefault(kind, {})
+        if thing in known or len(known) >= _MOST_REMEMBERED:
+            return False
+        ours = object()
+        return known.setdefault(thing, ours) is ours  # of several threads one is the first
 
 
 def publish(event: Event, listener: Callable[[Event], None] | None) -> None:

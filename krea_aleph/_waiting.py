@@ -6,7 +6,7 @@ import math
 from typing import Final
 
 from krea_aleph import _wire
-from krea_aleph._exchange import attempt, tell
+from krea_aleph._exchange import announce, attempt, tell
 from krea_aleph._jobs import cancel
 from krea_aleph._steps import Response, clean_up, draw, emit, now, sleep, today
 from krea_aleph.errors import (
@@ -62,6 +62,7 @@ def watch(config: Config, ref: JobRef, wait_timeout: float | None) -> Steps[Job]
     check_timeout(wait_timeout)
     job_id = _wire.job_id(ref, config.account)
     known = ref if isinstance(ref, Job) else Job(job_id, "unknown", config.account)
+    yield from announce(config, *operations(config))
     try:
         return (yield from _look_until_finished(config, known, wait_timeout))
     except GeneratorExit:
@@ -72,6 +73,11 @@ def watch(config: Config, ref: JobRef, wait_timeout: float | None) -> Steps[Job]
         if isinstance(reason, WaitTimeoutError) or not isinstance(reason, Exception):
             yield from _leave(config, job_id, reason)
         raise
+
+
+def operations(config: Config) -> tuple[str, ...]:
+    """List what a wait calls, or may have to call when it is interrupted."""
+    return ("get_job", "delete_job") if config.abandon == "cancel" else ("get_job",)
 
 
 class _Wait:

@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
-from warnings import warn
 
 from krea_aleph._checks import Pending, Problem, Schema, problems
+from krea_aleph._drift import Known, Unknown
 from krea_aleph._files import MultipartFile, Source, kinds_taken
+from krea_aleph._notices import Caution, of_field, warn
 from krea_aleph._steps import Request, Response
 from krea_aleph.errors import InvalidRequestError, InvalidResponseError, KreaWarning
 from krea_aleph.models import Asset, Checked, Job, Output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import TypeVar
 
     from krea_aleph.models import JobRef, Media
@@ -43,10 +42,8 @@ _WORD: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _OTHER_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 # Runway counts UTF-16 units where the contract counts code points.
 _LONGEST_PROMPT_UNITS: Final = 1000
-_LIBRARY: Final = str(Path(__file__).parent)
-_CALLERS_LINE: Final[dict[str, Any]] = (
-    {"skip_file_prefixes": (_LIBRARY,)} if sys.version_info >= (3, 12) else {"stacklevel": 2}
-)
+# The operation that pays, by its id in the contract.
+SUBMIT: Final = "create_aleph_job"
 _VIDEO: Final = "video"
 _PROMPT: Final = "prompt"
 
@@ -57,11 +54,12 @@ class Prepared(NamedTuple):
     checked: Checked
     sources: Mapping[Pending, Source]
     warnings: tuple[str, ...]
+    cautions: tuple[Caution, ...] = ()
 
     def warn(self) -> None:
-        """Warn about what may go wrong, at the line of the caller where Python can find it."""
+        """Warn about what may go wrong, at the line of the caller."""
         for text in self.warnings:
-            warn(text, KreaWarning, **_CALLERS_LINE)
+            warn(text, KreaWarning)
 
     def body(self, addresses: Mapping[Pending, str]) -> Mapping[str, Any]:
         """Return the body with the addresses that the files have got, by placeholder."""
@@ -77,12 +75,14 @@ class Draft(NamedTuple):
         files: The files, by placeholder.
         warnings: What is let through and may go wrong.
         account: The label of the account that would pay.
+        cautions: What works, and is going to end.
     """
 
     body: Mapping[str, Any]
     files: Mapping[Pending, Any]
     warnings: tuple[str, ...]
     account: str
+    cautions: tuple[Caution, ...] = ()
 
     def inspect(self) -> Prepared:
         """Open every file to see what it is. This blocks where there are files.
@@ -104,7 +104,7 @@ class Draft(NamedTuple):
             fingerprint=_fingerprint(self.body, sources, self.account),
             account=self.account,
         )
-        return Prepared(checked, sources, self.warnings)
+        return Prepared(checked, sources, self.warnings, self.cautions)
 
 
 def draft(
@@ -153,7 +153,9 @@ def draft(
     warnings = (*_enforced(found, checks), *_prompt_warnings(prompt))
     for name, value in body.items():
         _check_json(names.get(name, name), value)
-    return Draft(body, collector.files, warnings, account)
+    told = set() if checks == "off" else {problem.field for problem in found}
+    cautions = (*_deprecated(body, names), *_renamed(body.keys() - told, names))
+    return Draft(body, collector.files, warnings, account, cautions)
 
 
 class _Media:
@@ -299,10 +301,58 @@ def _as_asked(problem: Problem, names: Mapping[str, str], known: Sequence[str]) 
     field = _outer(problem.field, names)
     if not problem.unknown_field or field != problem.field:
         return problem._replace(field=field)
+    if new_name := _new_name(field, names):
+        return problem._replace(text=new_name)
     options = sorted(set(known) - {_VIDEO, _PROMPT})
     close = get_close_matches(field, options, 1)
     guess = f"; did you mean {close[0]!r}?" if close else ""
     return problem._replace(text=f"it is none of the options {', '.join(options)}{guess}")
+
+
+def _deprecated(body: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[Caution]:
+    """Yield each field in use that the contract marks as deprecated."""
+    from krea_aleph_api.constraints import ALEPH_REQUEST
+
+    for place in dict.fromkeys(_marked(ALEPH_REQUEST, body, "")):
+        words = "Krea has marked this field as deprecated"
+        yield of_field(SUBMIT, _outer(place, names), "deprecated", words)
+
+
+def _marked(schema: Schema, value: object, place: str) -> Iterator[str]:
+    if isinstance(schema, bool):
+        return
+    for keyword in ("anyOf", "oneOf", "allOf"):
+        for branch in schema.get(keyword, ()):
+            yield from _marked(branch, value, place)
+    if isinstance(value, Mapping):
+        for name, child in schema.get("properties", {}).items():
+            if name in value and child is not True and child:
+                inside = f"{place}.{name}" if place else name
+                yield from [inside] if child.get("deprecated") else []
+                yield from _marked(child, value[name], inside)
+    elif isinstance(value, (list, tuple)) and "items" in schema:
+        for entry in value:
+            yield from _marked(schema["items"], entry, f"{place}[]")
+
+
+def _renamed(given: Iterable[str], names: Mapping[str, str]) -> Iterator[Caution]:
+    """Yield each name that a field had before and that goes out all the same."""
+    for name in sorted(given):
+        if new_name := _new_name(name, names):
+            yield of_field(SUBMIT, name, "renamed", new_name)
+
+
+def _new_name(field: str, names: Mapping[str, str]) -> str:
+    """Say what has become of the old name of a field; nothing of any other name."""
+    from krea_aleph_api.constraints import ALEPH_REQUEST, FIELD_ALIASES
+
+    alias = FIELD_ALIASES.get(field)
+    if alias is None or field in ALEPH_REQUEST["properties"]:
+        return ""
+    until = f"; the old name is accepted until {alias.sunset}" if alias.sunset else ""
+    reason = f" ({alias.reason.rstrip('.')})" if alias.reason else ""
+    page = f"; see {alias.url}" if alias.url else ""
+    return f"it was renamed to {names.get(alias.name, alias.name)!r}{reason}{until}{page}"
 
 
 def _outer(field: str, names: Mapping[str, str]) -> str:
@@ -338,7 +388,7 @@ def submit_request(body: Mapping[str, Any], webhook_url: str | None) -> Request:
     ``extra_body`` adds.
     """
     headers = {} if webhook_url is None else {"x-webhook-url": webhook_url}
-    return _by_table("create_aleph_job", headers=headers, json=body)
+    return _by_table(SUBMIT, headers=headers, json=body)
 
 
 def check_webhook_url(url: str | None) -> None:
@@ -472,6 +522,18 @@ def _is_id(value: object) -> bool:
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
+def unknown_in(operation: str, status: int, content: Any) -> list[Unknown]:
+    """Return what an answer has that the pinned contract does not know."""
+    return _known().unknown_in(operation, status, content)
+
+
+@cache
+def _known() -> Known:
+    from krea_aleph_api.answers import ANSWERS, SHAPES, WORDS
+
+    return Known(ANSWERS, SHAPES, WORDS)
+
+
 def read_job(
     response: Response, operation: str, account: str, moment: float, *, asked: str | None = None
 ) -> Job:
@@ -538,10 +600,12 @@ def _page(response: Response, operation: str, read: Callable[[dict[str, Any]], A
 
 
 def _object(response: Response, operation: str) -> dict[str, Any]:
-    try:
-        raw = json.loads(response.body)
-    except (ValueError, RecursionError):
-        raise InvalidResponseError(operation, "it is no JSON", response.body) from None
+    raw = response.content
+    if raw is None:
+        try:
+            raw = json.loads(response.body)
+        except (ValueError, RecursionError):
+            raise InvalidResponseError(operation, "it is no JSON", response.body) from None
     if not isinstance(raw, dict):
         raise InvalidResponseError(operation, "it is no JSON object", response.body)
     return raw

@@ -6,10 +6,11 @@ say what happens, once for both.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self, Unpack
 
-from krea_aleph import _assets, _jobs, _results, _submit, _waiting, _wire
+from krea_aleph import _assets, _jobs, _notices, _results, _submit, _waiting, _wire
 from krea_aleph._config import ClientOptions, Config, derived
 from krea_aleph._drivers import AsyncDriver, SyncDriver
 from krea_aleph._transport import AsyncPool, SyncPool
@@ -45,6 +46,12 @@ class _Client:
         self._config = Config.resolve(options, self._transport_methods)
         # In place of the key its keyring, which hides it, and which derived clients share.
         self._options: Any = {**options, "api_key": self._config.keys}
+
+    def _derive(self, parent: _Client, options: ClientOptions) -> None:
+        """Be configured like another client but for some options."""
+        _Client.__init__(self, derived(parent._options, options))
+        if "on_event" not in options:  # a listener of its own wants to hear everything
+            self._config = replace(self._config, told=parent._config.told)
 
     def __repr__(self) -> str:
         config = self._config
@@ -84,6 +91,8 @@ class _Client:
             InvalidRequestError: It would be refused; names field, value and remedy.
         """
         prepared = self._ask(video, prompt, extra_body, options)().inspect()
+        for caution in (*_notices.of_operations(_wire.SUBMIT), *prepared.cautions):
+            _notices.warn_once(caution)
         prepared.warn()
         return prepared.checked
 
@@ -139,7 +148,7 @@ class Aleph(_Client):
             ConfigError: An option cannot work, or concerns the shared connections.
         """
         other = object.__new__(type(self))
-        _Client.__init__(other, derived(self._options, options))
+        other._derive(self, options)
         other._pool = self._pool.sharing(other._config)
         other._driver = SyncDriver(other._config, other._pool)
         other._owner = False
@@ -423,7 +432,7 @@ class AsyncAleph(_Client):
             ConfigError: An option cannot work, or concerns the shared connections.
         """
         other = object.__new__(type(self))
-        _Client.__init__(other, derived(self._options, options))
+        other._derive(self, options)
         other._pool = self._pool.sharing(other._config)
         other._driver = AsyncDriver(other._config, other._pool)
         other._owner = False

@@ -1,7 +1,7 @@
-"""Which contract this library was built from.
+"""Which contract this library was built from, and what it says about the end of operations.
 
 ``sha256``, ``date`` and ``generator`` are read from the generated client when they are first asked
-for; `pinned` has them as one value.
+for; `pinned` has them as one value. `notices` has the operations that are going to end or have.
 
 Example:
     >>> from krea_aleph import contract
@@ -14,17 +14,21 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     sha256: str
     date: str
     generator: str
 
-# The generated package, by name: only _wire imports it, and its data files need no import.
+# The generated package, by name: only _wire imports its code, and its data files need no import.
 _PACKAGE: Final = "krea_aleph_api"
 
 
@@ -43,6 +47,28 @@ class Contract:
     generator: str
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What the pinned contract says about the end of one operation. Days are YYYY-MM-DD.
+
+    Attributes:
+        operation: The operation's id, such as ``create_aleph_job``.
+        deprecated: The day since which the description advises against it, if it does.
+        retired: The day since which the description no longer has it, if it is gone. What is known
+            of it is from the last description that had it.
+        sunset: The day on which it is said to be switched off, if one is.
+        replacement: What is named in its place, if anything is.
+        migration_url: Where to read about it, if anywhere.
+    """
+
+    operation: str
+    deprecated: str | None = None
+    retired: str | None = None
+    sunset: str | None = None
+    replacement: str | None = None
+    migration_url: str | None = None
+
+
 @cache
 def pinned() -> Contract:
     """Return the contract that this installed library speaks."""
@@ -52,6 +78,32 @@ def pinned() -> Contract:
         date=facts["contract"]["date"],
         generator=facts["generator"],
     )
+
+
+@cache
+def notices() -> Mapping[str, Notice]:
+    """Return the operations that the pinned contract has as deprecated or retired, by id.
+
+    An end that is announced by its day alone counts as well. It is empty as long as all is well.
+
+    Example:
+        >>> for notice in notices().values():
+        ...     print(notice.operation, "ends", notice.sunset or "some day")
+    """
+    operations = import_module(f"{_PACKAGE}.operations").OPERATIONS
+    found = {
+        name: Notice(
+            operation=name,
+            deprecated=operation.deprecated,
+            retired=operation.retired,
+            sunset=operation.sunset,
+            replacement=operation.replacement,
+            migration_url=operation.migration_url,
+        )
+        for name, operation in operations.items()
+        if operation.deprecated or operation.retired or operation.sunset
+    }
+    return MappingProxyType(found)
 
 
 def document() -> Path:
@@ -76,3 +128,13 @@ if not TYPE_CHECKING:  # pragma: no branch - type checkers do not run it
         if name in Contract.__dataclass_fields__:
             return getattr(pinned(), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _main() -> int:
+    from krea_aleph.specdiff.command import main  # noqa: PLC0415 - nobody else pays for it
+
+    return main()
+
+
+if __name__ == "__main__":
+    raise SystemExit(_main())

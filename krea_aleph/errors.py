@@ -43,6 +43,8 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final, Literal, TypeAlias
 
+from krea_aleph._signals import Signals, read_signals
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,6 +58,16 @@ Resubmit: TypeAlias = Literal["safe", "pointless", "never"]
 
 class KreaWarning(UserWarning):
     """Something that works today and deserves a look: a loosened check, a deprecated operation."""
+
+
+class KreaDeprecationWarning(KreaWarning):
+    """Something of Krea's API that is in use here is going to end, or has ended.
+
+    It is told once per process and thing, also to those who run Python without any options: what
+    ends is a service, and whoever runs the program has to know. When the pinned contract says so,
+    it comes before anything is sent or paid, and a filter may make it an exception; when it is the
+    server that says so, in an answer, it is never raised, because a job may be at stake.
+    """
 
 
 class KreaError(Exception):
@@ -275,12 +287,13 @@ class ModelUnavailableError(APIStatusError):
     """410: the model has been switched off.
 
     Attributes:
-        sunset_date: When it went, as the server wrote it, if it said so.
+        sunset_date: When it went, as the server wrote it, if it said so; of a ``Sunset`` header
+            the day.
         replacement: What replaces it, if anything does.
         migration_url: Where to read how to move, if anywhere.
     """
 
-    hint = "The model is gone for good: move to its replacement."
+    hint = "The model is gone for good: sending the same again will not help."
     sunset_date: str | None
     replacement: str | None
     migration_url: str | None
@@ -289,9 +302,19 @@ class ModelUnavailableError(APIStatusError):
         self, operation: str, status_code: int, headers: Mapping[str, str], body: bytes
     ) -> None:
         super().__init__(operation, status_code, headers, body)
-        self.sunset_date = _text_at(self.body, "sunset_date")
-        self.replacement = _text_at(self.body, "replacement")
-        self.migration_url = _text_at(self.body, "migration_url")
+        signals = read_signals(headers) or Signals(None, None, None, None)
+        self.sunset_date = _text_in(self.body, "sunset_date", "sunset") or signals.sunset
+        self.replacement = _text_in(self.body, "replacement") or signals.replacement
+        self.migration_url = _text_in(self.body, "migration_url") or signals.url
+        self.hint = " ".join([self.hint, *self._next_steps()])
+
+    def _next_steps(self) -> Iterator[str]:
+        if self.replacement:
+            yield f"Move to {_shorten(self.replacement)}."
+        else:
+            yield "No replacement is named: see whether a newer krea-aleph has one, or ask Krea."
+        if self.migration_url:
+            yield f"How to move: {_shorten(self.migration_url)}"
 
 
 class PayloadTooLargeError(APIStatusError):
@@ -621,6 +644,10 @@ def _reason_phrase(status: int) -> str:
         return "Unknown Status"
 
 
-def _text_at(body: object, key: str) -> str | None:
-    value = body.get(key) if isinstance(body, dict) else None
-    return value if isinstance(value, str) else None
+def _text_in(body: object, *keys: str) -> str | None:
+    """Return what stands under one of the keys, on top or in one of the objects there."""
+    if not isinstance(body, dict):
+        return None
+    places = [body, *(value for value in body.values() if isinstance(value, dict))]
+    found = (place.get(key) for place in places for key in keys)
+    return next((value for value in found if isinstance(value, str) and value), None)

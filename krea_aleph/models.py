@@ -272,7 +272,9 @@ class Event:
 
     Attributes:
         kind: "request", "submitted", "changed", "poll_missed", "transfer", "left" (a wait was
-            interrupted), ... The set is open.
+            interrupted), "deprecated" (something that is in use here is going to end: once per
+            client and thing), "drift" (an answer has something that the pinned contract does not
+            know: likewise once), ... The set is open.
         account: The label of the account.
         job_id: The job that it is about, if any.
         duration: Seconds, where the fact has a duration.

@@ -40,7 +40,7 @@ from .transcript import (
 )
 
 REQUEST = Request("get_job", "GET", "/jobs/j1")
-OK = answer({"fine": True})
+OK = answer({"job_id": "j1"})._replace(content={"job_id": "j1"})
 
 
 @pytest.mark.parametrize(
