@@ -46,10 +46,16 @@ def read_any(data: bytes) -> dict[str, Any]:
 
 def _yaml_as_json(data: bytes) -> bytes:
     # Imported here: only the environment of the pinned tools has it, and JSON does without.
-    from ruamel.yaml import YAML  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
-    from ruamel.yaml.error import (  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
-        MarkedYAMLError,
-    )
+    try:
+        from ruamel.yaml import (  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
+            YAML,
+        )
+        from ruamel.yaml.error import (  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
+            MarkedYAMLError,
+        )
+    except ImportError as error:
+        problem = "it is not JSON, and YAML is read with another package: pip install ruamel.yaml"
+        raise StepError("yaml", problem) from error
 
     with step("read"):
         try:
