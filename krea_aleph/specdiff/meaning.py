@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from krea_aleph.specdiff.document import children
 from krea_aleph.specdiff.errors import StepError
+from krea_aleph.specdiff.pattern_tree import Unchecked
+from krea_aleph.specdiff.patterns import python_pattern
 from krea_aleph.specdiff.resolving import look_up
 from krea_aleph.specdiff.respell import respell
 
@@ -482,10 +484,11 @@ def _fits_text(value: str, branch: Branch) -> bool:
 
 
 def _matches(pattern: str, value: str) -> bool:
+    """Tell whether a value fits a pattern; where that cannot be told quickly, assume it."""
     try:
-        return re.search(pattern, value) is not None
-    except (re.error, OverflowError, RecursionError):
-        return False
+        return re.search(python_pattern(pattern), value) is not None
+    except Unchecked:
+        return True
 
 
 def _fits_number(value: float, branch: Branch) -> bool:

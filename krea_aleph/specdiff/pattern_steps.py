@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Final
 
-from codegen.pattern_tree import (
+from krea_aleph.specdiff.pattern_tree import (
     LAST,
     Chars,
     Either,

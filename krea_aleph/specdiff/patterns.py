@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from codegen.pattern_steps import steps
-from codegen.pattern_tree import (
+from krea_aleph.specdiff.pattern_steps import steps
+from krea_aleph.specdiff.pattern_tree import (
     LAST,
     Chars,
     Either,
