@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from krea_aleph import Aleph, contract
-from krea_aleph.emulator import Emulator, Fault
+from krea_aleph.emulator import Emulator, Fault, VirtualClock
 from krea_aleph.errors import (
     APIStatusError,
     AuthenticationError,
@@ -478,8 +478,9 @@ def main(documents: list[Path]) -> None:
 
 
 def _play_on(document: Path, folder: Path) -> dict[str, str]:
+    clock = VirtualClock()  # its year is always the same: some old names are taken until a day
     with (
-        Emulator(contract=document, render=False, job_seconds=60) as emulator,
+        Emulator(contract=document, clock=clock, render=False, job_seconds=60) as emulator,
         emulator.aleph(virtual_time=True) as aleph,
     ):
         try:
