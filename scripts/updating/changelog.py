@@ -96,24 +96,21 @@ class _Section:
     """One release of a changelog: what stands before the groups, then the groups.
 
     Attributes:
-        head: Lines before the first group.
+        head: What stands before the first group.
         groups: The entries of each group by its heading; an entry may have several lines.
     """
 
-    head: list[str] = field(default_factory=list)
+    head: str = ""
     groups: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, lines: list[str]) -> _Section:
-        section = cls()
-        entries = section.head
-        for line in lines:
-            if line.startswith("### "):
-                entries = section.groups.setdefault(line.removeprefix("### ").strip(), [])
-            elif entries and line.startswith("  ") and entries is not section.head:
-                entries[-1] += f"\n{line}"
-            elif line.strip() or entries is section.head:
-                entries.append(line)
+        head, *parts = re.split(r"^### ", "\n".join(lines), flags=re.MULTILINE)
+        section = cls(head.strip("\n"))
+        for part in parts:
+            name, _, rest = part.partition("\n")
+            entries = section.groups.setdefault(name.strip(), [])
+            entries += re.split(r"\n(?=- )", rest.strip("\n")) if rest.strip() else []
         return section
 
     def remove(self, mark: str) -> None:
@@ -134,8 +131,7 @@ class _Section:
 
     def lines(self) -> Iterator[str]:
         """Write the section, a blank line around each heading."""
-        head = "\n".join(self.head).strip("\n")
-        if head:
-            yield from ("", head)
+        if self.head:
+            yield from ("", self.head)
         for name, entries in self.groups.items():
-            yield from ("", f"### {name}", "", *entries)
+            yield from ("", f"### {name}", "", "\n".join(entries).rstrip("\n"))

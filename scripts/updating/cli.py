@@ -23,14 +23,14 @@ BUILDS: Final = frozenset({"propose", "run"})
 """The verbs that build and test, and need the development environment for it."""
 
 
-def main(arguments: Sequence[str], root: Path) -> int:
+def main(words: Sequence[str], root: Path) -> int:
     """Run the command and return its exit code.
 
     Args:
-        arguments: The command line without the program's name.
+        words: The command line without the program's name.
         root: The checkout to work on.
     """
-    options = _parser().parse_args(arguments)
+    options = arguments(words)
     signal.signal(signal.SIGTERM, _end)
     repository, folder = Repository(root), Folder(options.folder)
     try:
@@ -44,6 +44,11 @@ def main(arguments: Sequence[str], root: Path) -> int:
     except KeyboardInterrupt:
         bootstrap.say("update: interrupted. No branch was touched.")
         return 130
+
+
+def arguments(words: Sequence[str]) -> argparse.Namespace:
+    """Understand a command line, or leave the program with 2."""
+    return _parser().parse_args(words)
 
 
 def _propose(options: argparse.Namespace, repository: Repository, folder: Folder) -> int:

@@ -30,8 +30,8 @@ def patched(repository: Repository, base: str, patch: bytes) -> str:
     Raises:
         UpdateError: It is too large, does not apply, or touches what it must not.
     """
-    if len(patch) > MAX_BYTES:
-        raise UpdateError("patch", f"{len(patch)} bytes; at most {MAX_BYTES} are taken")
+    if not 0 < len(patch) <= MAX_BYTES:
+        raise UpdateError("patch", f"{len(patch)} bytes; 1 to {MAX_BYTES} are taken")
     with tempfile.TemporaryDirectory(prefix="spec-update-") as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         repository.run("read-tree", base, environment=index)

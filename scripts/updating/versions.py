@@ -12,7 +12,7 @@ from updating.failure import UpdateError
 if TYPE_CHECKING:
     from updating.report import Change, Report, Surface
 
-_VERSION: Final = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?![\d.])")
+_VERSION: Final = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:\.?(?:a|b|rc|dev)\d+)?")
 
 
 class Bump(enum.IntEnum):
@@ -56,7 +56,7 @@ def following(version: str, bump: Bump) -> str:
     Raises:
         UpdateError: It is no version.
     """
-    found = _VERSION.match(version)
+    found = _VERSION.fullmatch(version)
     if found is None:
         raise UpdateError("report", f"{version!r:.80} is no version such as 0.1.0")
     major, minor, patch = map(int, found.groups())

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from updating.failure import UpdateError
 from updating.git import Repository
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bootstrap import Environment
+
+
+# What is written where it stands would be written for the lender, too.
+_CACHES: Final = shutil.ignore_patterns("*-cache", "*.log")
 
 
 @contextmanager
@@ -50,7 +54,9 @@ def lend(environment: Environment, root: Path) -> None:
     """
     folder = root / environment.folder.name
     try:
-        shutil.copytree(environment.folder, folder, symlinks=True, copy_function=_link)
+        shutil.copytree(
+            environment.folder, folder, symlinks=True, ignore=_CACHES, copy_function=_link
+        )
         stamp = folder / environment.stamp.name
         facts = json.loads(stamp.read_bytes())
         stamp.unlink()  # linked: writing would change the lender's
