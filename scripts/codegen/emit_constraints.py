@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from codegen.emit_options import body_schema, option_names
 from codegen.media import is_media
+from krea_aleph.specdiff.pattern_tree import Unchecked
+from krea_aleph.specdiff.patterns import python_pattern
 
 if TYPE_CHECKING:
     from codegen.hoist import Hoisted
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 Schema = dict[str, Any]
 
 _KEYWORDS: Final = frozenset(
-    "type const enum format pattern minLength maxLength minimum maximum exclusiveMinimum"
+    "type const enum format minLength maxLength minimum maximum exclusiveMinimum"
     " exclusiveMaximum multipleOf minItems maxItems uniqueItems minProperties maxProperties"
     " required deprecated".split()
 )
@@ -75,6 +77,15 @@ def _alias(alias: Schema) -> str:
     return f"{alias['from']!r}: FieldAlias({alias['to']!r}{known})"
 
 
+def _pattern(schema: Schema) -> Schema:
+    """Give a pattern to show and one to run, which means the same; none that could take long."""
+    try:
+        regex = python_pattern(schema["pattern"]) if "pattern" in schema else ""
+    except Unchecked:
+        return {}
+    return {"pattern": schema["pattern"], "regex": regex} if regex else {}
+
+
 def constraints(schema: Schema, media: Media, name: str = "") -> Schema:
     """Keep the keywords that an instance can be checked against, and mark media.
 
@@ -84,6 +95,7 @@ def constraints(schema: Schema, media: Media, name: str = "") -> Schema:
         name: The property that the schema is of.
     """
     result = {key: value for key, value in schema.items() if key in _KEYWORDS}
+    result |= _pattern(schema)
     if is_media(schema, name, media):
         result["media"] = True
     if "properties" in schema:

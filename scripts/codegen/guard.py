@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 MAX_ENUM: Final = 1_000
 MAX_PROPERTIES: Final = 500
-MAX_PATTERN: Final = 500
 
 _PROPERTY: Final = re.compile(r"[A-Za-z0-9_$@][A-Za-z0-9_$@.: -]{0,99}")
 _HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
@@ -123,8 +122,6 @@ def guard_schema(schema: Mapping[str, Any], place: str) -> None:
         raise refused(f"{place}/enum", f"more than {MAX_ENUM} values")
     if "format" in schema:
         matches(_FORMAT, schema["format"], f"{place}/format", "a plain format name")
-    if "pattern" in schema:
-        _guard_pattern(schema["pattern"], f"{place}/pattern")
     _guard_properties(schema, place)
     for keyword in ("items", "additionalProperties", "not"):
         if isinstance(schema.get(keyword), dict):
@@ -158,15 +155,6 @@ def _guard_value(value: object, place: str) -> None:
         matches(_VALUE, value, place, "a plain word or phrase")
     elif not (value is None or isinstance(value, bool | int | float)):
         raise refused(place, f"{value!r} is neither text nor number")
-
-
-def _guard_pattern(pattern: object, place: str) -> None:
-    if not isinstance(pattern, str) or len(pattern) > MAX_PATTERN:
-        raise refused(place, f"not a text of at most {MAX_PATTERN} characters")
-    try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise refused(place, f"{pattern!r} is no regular expression here: {error}") from error
 
 
 def _texts(node: object, place: str) -> Iterator[tuple[str, str]]:

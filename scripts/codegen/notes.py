@@ -15,12 +15,18 @@ if TYPE_CHECKING:
 
 
 def notes(normalised: Normalised, rules: Rules) -> tuple[str, ...]:
-    """Say in sentences which names were derived or changed and which rules match nothing."""
+    """Say in sentences what a human should know of names, rules and what is not checked."""
     return (
         *_derived_names(normalised, rules),
         *_spelt_otherwise(normalised, rules),
         *_idle_rules(normalised, rules),
+        *_left_out(normalised),
     )
+
+
+def _left_out(normalised: Normalised) -> Iterator[str]:
+    for operation in normalised.operations.values():
+        yield from operation["left_out"]
 
 
 def _derived_names(normalised: Normalised, rules: Rules) -> Iterator[str]:

@@ -213,7 +213,7 @@ def test_constraints_hold_keywords_and_no_prose(contract: dict[str, Any], rules:
     """The constraint data is for checking: no defaults, no words, no references."""
     schema = {"type": "string", "description": "x", "default": "y", "pattern": "^a", "x-z": 1}
     found = emitted(with_field(contract, "new", schema), rules)["ALEPH_REQUEST"]["properties"]
-    assert found["new"] == {"type": "string", "pattern": "^a"}
+    assert found["new"] == {"type": "string", "pattern": "^a", "regex": r"\Aa"}
 
 
 def test_the_committed_modules_say_what_the_contract_says() -> None:

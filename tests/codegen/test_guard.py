@@ -65,8 +65,6 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], object]] = {
     "const in an answer": lambda c: job_of(c)["properties"].update(x={"const": f'"{CODE}'}),
     "type": _property("x", {"type": CODE}),
     "format": _property("x", {"type": "string", "format": f'uri"{CODE}'}),
-    "pattern that is none": _property("x", {"type": "string", "pattern": "(" * 99}),
-    "pattern without end": _property("x", {"type": "string", "pattern": "a" * 501}),
     "header name": _parameter(**{"in": "header", "name": "X\r\nEvil: 1"}),
     "header of ours": _parameter(**{"in": "header", "name": "Authorization"}),
     "query name": _parameter(name=f'x"]{CODE}'),
@@ -132,6 +130,8 @@ def test_the_guard_refuses(
 
 
 FINE: dict[str, Callable[[dict[str, Any]], object]] = {
+    "pattern that is none": _property("x", {"type": "string", "pattern": "(" * 99}),
+    "pattern without end": _property("x", {"type": "string", "pattern": "a" * 501}),
     "hyphen": _property("end-frame", {"type": "string"}),
     "dots and dollars": _property("$x.y", {"type": "string"}),
     "blank": _property("2d mode", {"type": "string"}),
