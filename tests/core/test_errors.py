@@ -427,3 +427,61 @@ def test_reading_retry_after_never_raises(value: str, date: str) -> None:
 def test_what_a_job_amounts_to(job: Job, kind: type) -> None:
     """A snapshot is a success, or the error of how it ended; moderation is told by its words."""
     assert type(from_job(job)) is kind
+
+
+DOCUMENTED = {
+    "error": "model_unavailable",
+    "reason": "deprecated",
+    "message": "This model is no longer available.",
+    "sunset_date": "2026-10-09",
+}
+NEXT = {"replacement": "aleph-2", "migration_url": "https://docs.example/move"}
+SUNSET = {"sunset": "Fri, 09 Oct 2026 00:00:00 GMT"}
+LINK = {
+    "link": '<https://docs.example/move>; rel="deprecation", </aleph-2>; rel="successor-version"'
+}
+NO_NEXT = "No replacement is named"
+# body, headers; day, replacement, page; what the text says to do
+SWITCHED_OFF: list[tuple[object, dict[str, str], tuple[object, object, object], str]] = [
+    (DOCUMENTED, {}, ("2026-10-09", None, None), NO_NEXT),
+    (
+        DOCUMENTED | NEXT,
+        {},
+        ("2026-10-09", "aleph-2", "https://docs.example/move"),
+        "Move to aleph-2. How to move: https://docs.example/move",
+    ),
+    ({"error": {"code": "model_unavailable", **NEXT}}, {}, (None, *NEXT.values()), "to aleph-2"),
+    ({"detail": DOCUMENTED | NEXT}, {}, ("2026-10-09", *NEXT.values()), "Move to aleph-2."),
+    (DOCUMENTED | {"replacement": None}, LINK, (
+        "2026-10-09", "/aleph-2", "https://docs.example/move",
+    ), "Move to /aleph-2."),
+    (DOCUMENTED | {"replacement": ["x"], "sunset_date": 7}, SUNSET, (
+        "2026-10-09", None, None,
+    ), NO_NEXT),
+    ({"message": "gone"}, {}, (None, None, None), NO_NEXT),
+    (["gone"], {}, (None, None, None), NO_NEXT),
+    (None, {}, (None, None, None), NO_NEXT),
+    ("<html><title>410 Gone</title></html>", SUNSET, ("2026-10-09", None, None), NO_NEXT),
+    ({"replacement": "a\x1b[31m" + "b" * 900}, {}, (None, "a\x1b[31m" + "b" * 900, None), "bb…"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "headers", "facts", "words"), SWITCHED_OFF, ids=str)
+def test_a_model_that_was_switched_off(
+    body: object,
+    headers: dict[str, str],
+    facts: tuple[object, object, object],
+    words: str,
+) -> None:
+    """Every form of a 410 tells when, what instead and where to read, and what to do about it."""
+    content = (
+        b"" if body is None else (body if isinstance(body, str) else json.dumps(body)).encode()
+    )
+    error = from_status("create_aleph_job", 410, headers, content)
+    assert isinstance(error, ModelUnavailableError)
+    assert (error.sunset_date, error.replacement, error.migration_url) == facts
+    assert (error.charged, error.resubmit) == ("no", "pointless")
+    assert words in str(error)
+    assert error.hint in str(error)
+    assert str(error).isprintable()
+    assert pickle.loads(pickle.dumps(error)) == error  # noqa: S301 - our own bytes
