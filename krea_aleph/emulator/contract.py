@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import Factory, field, frozen
 
+from krea_aleph.contract import document as packaged
 from krea_aleph.emulator import moments
 from krea_aleph.errors import ConfigError
+from krea_aleph.specdiff.errors import StepError
+from krea_aleph.specdiff.read_any import read_file
+from krea_aleph.specdiff.shape import check_shape
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -81,6 +83,11 @@ class Operation:
         return self.method == "post" and self.path.startswith(SUBMIT_PREFIX)
 
     @property
+    def ours(self) -> bool:
+        """Whether it is more to the emulator than a schema of answers to make up."""
+        return self.submits or _key(self.method, self.path) in _NAMES
+
+    @property
     def success(self) -> int:
         """The first declared status that means success."""
         declared = sorted(
@@ -111,30 +118,28 @@ class Contract:
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         try:
+            check_shape(document)
             self.operations = tuple(_operations(document))
+        except StepError as error:
+            raise _unusable(error.problem) from error
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ConfigError(
-                f"the contract cannot be read: {type(error).__name__}: {error}.",
-                hint="Give an OpenAPI 3 document with a `paths` object.",
-            ) from error
+            raise _unusable(f"{type(error).__name__}: {error}") from error
+        if not any(operation.ours for operation in self.operations):
+            raise _unusable("it has no operation of Krea's that this emulator knows")
 
     @classmethod
     def load(cls, source: str | PathLike[str] | Mapping[str, Any] | None) -> Contract:
         """Read a contract from a file, or take a document; None is the packaged one.
 
         Raises:
-            ConfigError: If there is no such file, or it is no OpenAPI document.
+            ConfigError: If there is no such file, or it is no OpenAPI document of Krea's.
         """
         if isinstance(source, Mapping):
             return cls(source)
         try:
-            document = json.loads(_text(source))
-        except (OSError, ValueError) as error:
-            raise ConfigError(
-                f"contract={str(source)!r} cannot be read: {error}.",
-                hint="Give the path of an OpenAPI document in JSON.",
-            ) from error
-        return cls(document)
+            return cls(read_file(packaged() if source is None else Path(source)))
+        except StepError as error:
+            raise _unusable(error.problem) from error
 
     def find(self, method: str, path: str) -> Operation | None:
         """Return the operation that answers this request; a literal path wins over a template."""
@@ -146,10 +151,11 @@ class Contract:
         return [op for op in self.operations if op.pattern.fullmatch(path)]
 
 
-def _text(source: str | PathLike[str] | None) -> str:
-    if source is None:
-        return files("krea_aleph_api").joinpath("contract.json").read_text("utf-8")
-    return Path(source).read_text("utf-8")
+def _unusable(problem: str) -> ConfigError:
+    return ConfigError(
+        f"the contract cannot be used: {problem}.",
+        hint="Give an OpenAPI 3 description of Krea's API, JSON or YAML (or the path of one).",
+    )
 
 
 def _operations(document: Mapping[str, Any]) -> list[Operation]:
@@ -188,9 +194,14 @@ def _end(alias: Mapping[str, str]) -> float:
     return math.inf if day is None else moments.parse(day) / 1_000_000
 
 
+def _key(method: str, path: str) -> tuple[str, str]:
+    """Name an operation by what is sent: what a placeholder is called is not."""
+    return method, re.sub(r"\{[^}]+\}", "{id}", path)
+
+
 def _name(method: str, path: str) -> str:
-    if (method, path) in _NAMES:
-        return _NAMES[method, path]
+    if _key(method, path) in _NAMES:
+        return _NAMES[_key(method, path)]
     last = re.sub(r"\W+", "_", path.rstrip("/").rpartition("/")[2]).strip("_").lower()
     if method == "post" and path.startswith(SUBMIT_PREFIX):
         return f"create_{last}_job"

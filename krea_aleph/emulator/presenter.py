@@ -46,7 +46,7 @@ class Presenter:
     def __init__(self, switches: Switches, note: Callable[[str], str]) -> None:
         self._switches = switches
         self._note = note
-        self._shapers: dict[tuple[str, int], Callable[[Any], Any]] = {}
+        self._shapers: dict[tuple[str, str, int], Callable[[Any], Any]] = {}
 
     def success(self, operation: Operation, facts: Any, previews: Mapping[str, str]) -> Answer:
         """Return the answer to a call that went well, before the quirks."""
@@ -59,7 +59,7 @@ class Presenter:
             )
         for job, known in zip(_items(answer.body), _items(facts), strict=False):
             if _is_job(job):
-                job.update(known.get(VERBATIM, {}))
+                job.update((known or {}).get(VERBATIM, {}))
                 answer.jobs.append(job)
         self._mark(answer.jobs, schema)
         answer.previews = dict(previews)
@@ -88,7 +88,7 @@ class Presenter:
         return self.status(operation, HTTPStatus.BAD_REQUEST) == HTTPStatus.BAD_REQUEST
 
     def _shaped(self, operation: Operation, status: int, facts: Any) -> Any:
-        key = (operation.id, status)
+        key = (operation.method, operation.path, status)  # ids of foreign operations may be equal
         if key not in self._shapers:
             self._shapers[key] = shaper(operation.schema(status) or {})
         shaped = self._shapers[key](facts)

@@ -93,9 +93,9 @@ def sample(schema: Schema) -> Any:
 
 
 def _sample_of_type(schema: Mapping[str, Any]) -> Any:
-    kinds = _kinds(schema)
-    if not kinds or "null" in kinds:
-        return {} if "properties" in schema else None
+    kinds = _kinds(schema) or (["object"] if "properties" in schema else ["null"])
+    if "null" in kinds:
+        return None
     match kinds[0]:
         case "object":
             required = schema.get("required", ())

@@ -6,6 +6,7 @@ References are followed: what they lead to must have the form of where they stan
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from krea_aleph.specdiff.changes import pointer
@@ -13,7 +14,7 @@ from krea_aleph.specdiff.errors import StepError
 from krea_aleph.specdiff.resolving import look_up
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from krea_aleph.specdiff.changes import Place
 
@@ -75,9 +76,9 @@ def _below(form: Any, place: Place, node: Any) -> Iterator[_Step]:
         for index, child in enumerate(_is(node, place, list, "an array")):
             yield form[0], (*place, str(index)), child
     elif isinstance(form, tuple):
-        for key, child in _is(node, place, dict, "an object").items():
-            if not (form[0] in _EXTENDED and key.startswith("x-")):
-                yield form[0], (*place, key), child
+        for key, child in _is(node, place, Mapping, "an object").items():
+            if not (form[0] in _EXTENDED and str(key).startswith("x-")):
+                yield form[0], (*place, str(key)), child
     elif form == "text":
         _is(node, place, str, "a text")
     elif form == "type" and isinstance(node, list | dict):
@@ -85,7 +86,7 @@ def _below(form: Any, place: Place, node: Any) -> Iterator[_Step]:
     elif form == "schema" and isinstance(node, bool):
         return
     elif form in _KINDS or form == "object":
-        yield from _keys(form, place, _is(node, place, dict, "an object"))
+        yield from _keys(form, place, _is(node, place, Mapping, "an object"))
 
 
 def _keys(kind: str, place: Place, node: Mapping[str, Any]) -> Iterator[_Step]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from krea_aleph.emulator import Emulator
 from krea_aleph.emulator.shapes import MISFIT, sample, shaper
-from krea_aleph.errors import ConfigError
+from krea_aleph.errors import BadRequestError, ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -206,14 +207,99 @@ def test_contract_from_a_file(document: Any, tmp_path: Path) -> None:
             assert emulator.base_url
 
 
-@pytest.mark.parametrize("text", [None, "no json", "[]", "{}", '{"paths": {"/a": {"get": {}}}}'])
-def test_unreadable_contract(tmp_path: Path, text: str | None) -> None:
-    """What is no contract is refused when the emulator is made."""
+def test_contract_in_yaml(document: Any, tmp_path: Path) -> None:
+    """A file may be YAML too (JSON is, after a comment)."""
+    path = tmp_path / "contract.yaml"
+    path.write_text(f"# a comment\n{json.dumps(document)}")
+    with Emulator(contract=path, render=False) as emulator:
+        assert emulator.base_url
+
+
+UNUSABLE = {
+    "missing": (None, "contract.json cannot be read: No such file"),
+    "empty": ("", "there is nothing in it"),
+    "HTML": ("<!doctype html><title>Sign in</title>", "a web page"),
+    "a text": ("no json", "not an object"),
+    "cut off": ('{"paths": {', "not plain JSON"),
+    "an array": ("[]", "not an object"),
+    "no paths": ("{}", "has no paths"),
+    "another form": ('{"paths": {"/jobs": {"get": {"responses": []}}}}', "/paths/~1jobs/get/resp"),
+    "no answers": ('{"paths": {"/jobs": {"get": {}}}}', "'responses'"),
+    "a foreign reference": ('{"paths": {"/jobs": {"$ref": "https://x.example"}}}', "stay inside"),
+    "a broken reference": ('{"paths": {"/jobs": {"$ref": "#/x"}}}', "points to nothing"),
+    "somebody else's": ('{"paths": {"/pets": {"get": {"responses": {}}}}}', "no operation of Krea"),
+}
+
+
+@pytest.mark.parametrize(("text", "words"), UNUSABLE.values(), ids=UNUSABLE)
+def test_unusable_contract(tmp_path: Path, text: str | None, words: str) -> None:
+    """What is no contract is refused when the emulator is made, with what is wrong."""
     path = tmp_path / "contract.json"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(ConfigError, match="contract"):
+    with pytest.raises(ConfigError, match=re.escape(words)) as caught:
         Emulator(contract=path)
+    assert "the contract cannot be used" in str(caught.value)
+
+
+def test_placeholders_may_be_called_otherwise(document: Any, open_shop: Any) -> None:
+    """What a placeholder is called is not sent, so the operation is the same."""
+    item = document["paths"].pop("/jobs/{id}")
+    for operation in item.values():
+        operation["parameters"][0]["name"] = "job_id"
+    document["paths"]["/jobs/{job_id}"] = item
+    krea = open_shop(contract=document)
+    assert krea.finished()["status"] == "completed"
+    assert krea.emulator.requests[-1].operation == "get_job"
+
+
+def test_foreign_operations_of_one_name(document: Any, open_shop: Any) -> None:
+    """Operations that we do not know may end alike: each answers by its own schema."""
+    for name in ("app", "style"):
+        required = {"type": "object", "required": [name], "properties": {name: {"const": name}}}
+        content = {"application/json": {"schema": required}}
+        answer = {"description": "", "content": content}
+        document["paths"][f"/{name}s/{{key}}"] = {"get": {"responses": {"200": answer}}}
+    krea = open_shop(contract=document, dialect="declared")
+    assert krea.http.get("/apps/1").json() == {"app": "app"}
+    assert krea.http.get("/styles/1").json() == {"style": "style"}
+
+
+def test_an_answer_that_looks_like_a_job(document: Any, open_shop: Any) -> None:
+    """An operation that we do not know may start jobs: its answer is made up like any other."""
+    paths = document["paths"]
+    paths["/styles/train"] = {"post": {"responses": paths[ALEPH]["post"]["responses"]}}
+    answer = open_shop(contract=document).http.post("/styles/train")
+    assert answer.status_code == 200
+    assert answer.json()["job_id"]
+
+
+def test_tomorrow_today(document: Any, tmp_path: Path) -> None:
+    """An application meets a new contract as it will meet the server: by name, and with a way out.
+
+    A field is required from now on, another one is gone, and jobs have a status that is new.
+    """
+    body = _body(document)
+    body["properties"]["strength"] = {"type": "number", "maximum": 1}
+    body["required"].append("strength")
+    del body["properties"]["ratio"]
+    statuses = _success(document, "/jobs/{id}", "get")["properties"]["status"]["enum"]
+    statuses[statuses.index("processing")] = "working"
+    path = tmp_path / "contract.json"
+    path.write_text(json.dumps(document))
+    clip = "https://example.com/in.mp4"
+    with (
+        Emulator(contract=path, render=False, dialect="declared") as krea,
+        krea.aleph(virtual_time=True) as aleph,
+    ):
+        with pytest.raises(BadRequestError, match="strength"):
+            aleph.submit(clip, "snow")
+        extra = {"strength": 0.5}
+        with pytest.raises(BadRequestError, match="ratio"):
+            aleph.submit(clip, "snow", ratio="1280:720", extra_body=extra)
+        job = aleph.wait(aleph.submit(clip, "snow", extra_body=extra))
+        assert job.succeeded
+        assert krea.accepted == 1
 
 
 @pytest.mark.parametrize(
@@ -295,6 +381,8 @@ def test_shapes() -> None:
         {"const": 7},
         {"oneOf": [{"type": "integer"}, {"type": "string"}]},
         {"type": "object", "required": ["a"], "properties": {"a": {"type": "number"}}},
+        {"type": ["object", "null"], "required": ["a"], "properties": {"a": {"type": "number"}}},
+        {"required": ["a"], "properties": {"a": {"type": "number"}}},
         {},
         True,
     ],
