@@ -1,4 +1,4 @@
-"""A library for each version of the contract, built once."""
+"""What every version of the library does with every version of Krea, found out once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import bootstrap
-from evolution.matrix import build_libraries
+from evolution.matrix import Played, build_libraries, play_all
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +17,6 @@ def tools() -> Path:
 
 
 @pytest.fixture(scope="session")
-def libraries(tmp_path_factory: pytest.TempPathFactory, tools: Path) -> dict[str, Path]:
-    """Give the folder of each library, by the version that it was built from."""
-    return build_libraries(tmp_path_factory.mktemp("libraries"), tools)
+def played(tmp_path_factory: pytest.TempPathFactory, tools: Path) -> dict[str, Played]:
+    """Build a library from every version, and play with each on every server."""
+    return play_all(build_libraries(tmp_path_factory.mktemp("libraries"), tools))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from evolution.matrix import (
@@ -13,7 +11,8 @@ from evolution.matrix import (
     REFUSED_HERE,
     VERSIONS,
     WORKS,
-    play_all,
+    Played,
+    marks_of,
     read_table,
     request_body,
 )
@@ -24,11 +23,59 @@ PAIRS = [Pair(MARKS, library, server) for library in VERSIONS for server in VERS
 FIELDS = [title.removeprefix("option ") for title in MARKS if title.startswith("option ")]
 
 
-def test_every_pair_does_what_is_written_down(libraries: dict[str, Path]) -> None:
+# What Krea and the emulator do whatever their contract says, and what the scenarios make up.
+ALWAYS = {
+    "field Job.emulation string",
+    "field Job.type string",
+    "field ErrorBody.message string",
+    "value Job.status dreaming",
+    "status create_aleph_job 410",
+}
+
+
+def test_every_pair_does_what_is_written_down(played: dict[str, Played]) -> None:
     """Nothing crashes, is lost or is charged in vain; each scenario ends as the table says."""
-    played = play_all(libraries)
-    assert list(played) == list(MARKS)
-    assert {title: marks for title, marks in played.items() if marks != MARKS[title]} == {}
+    found = marks_of(played)
+    assert list(found) == list(MARKS)
+    assert {title: marks for title, marks in found.items() if marks != MARKS[title]} == {}
+
+
+def test_what_is_new_is_told_once(played: dict[str, Played]) -> None:
+    """What an answer has and the library's contract has not is an event, one of each."""
+    for one in played.values():
+        for told in one.told.values():
+            assert sorted(told) == sorted({*told})
+    assert {*played["v4"].told["v4"]} - ALWAYS == {"status create_aleph_job 422"}
+    assert {*played["next-a"].told["next-a"]} <= ALWAYS
+    assert {*played["v4"].told["next-a"]} - {*played["v4"].told["v4"]} == {
+        "field Job.progress integer"
+    }
+    assert {*played["v4"].told["next-b"]} - {*played["v4"].told["next-a"]} == {
+        "answer deprecated create_aleph_job",
+        "field AssetPage.nextCursor null",
+        "field JobPage.nextCursor null",
+        "status delete_asset 204",
+        "status delete_job 204",
+        "type Job.error string",
+    }
+
+
+def test_an_end_is_told(played: dict[str, Played]) -> None:
+    """A library that knows of an end says so wherever it is used; others learn of it from Krea."""
+    known = {
+        "v3": ["contract renamed create_aleph_job startImage"],
+        "next-b": [
+            "contract deprecated create_aleph_job 2027-09-30 runway/aleph-2",
+            "contract renamed create_aleph_job init_image_url",
+        ],
+        "absent": ["contract retired create_aleph_job"],
+    }
+    for library, one in played.items():
+        for server, told in one.told.items():
+            ends = sorted(line for line in told if line.startswith(("contract ", "answer ")))
+            heard = server == "next-b" and library not in {"next-b", "absent"}
+            said = ["answer deprecated create_aleph_job"] if heard else []
+            assert ends == [*said, *known.get(library, [])], (library, server)
 
 
 def test_the_page_tells_the_table() -> None:

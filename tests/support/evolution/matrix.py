@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -88,20 +89,38 @@ def build_libraries(folder: Path, python: Path) -> dict[str, Path]:
         return dict(zip(VERSIONS, pool.map(build, VERSIONS), strict=True))
 
 
-def play_all(libraries: Mapping[str, Path]) -> Marks:
+@dataclass(frozen=True)
+class Played:
+    """What came of playing every scenario with one library on every server.
+
+    Attributes:
+        package: The folder of the library's generated package.
+        marks: By scenario: a mark for each server.
+        told: By server: what the library told by itself, drift and ends.
+    """
+
+    package: str
+    marks: Mapping[str, str]
+    told: Mapping[str, Sequence[str]]
+
+
+def play_all(libraries: Mapping[str, Path]) -> dict[str, Played]:
     """Play every scenario with every library on every server."""
     with ThreadPoolExecutor(2) as pool:
-        played = dict(zip(libraries, pool.map(_play, libraries.values()), strict=True))
-    titles = next(iter(played.values()))
-    return {title: {name: played[name][title] for name in libraries} for title in titles}
+        return dict(zip(libraries, pool.map(_play, libraries.values()), strict=True))
 
 
-def _play(library: Path) -> dict[str, str]:
+def marks_of(played: Mapping[str, Played]) -> Marks:
+    """Put the marks of all libraries together."""
+    titles = next(iter(played.values())).marks
+    return {title: {name: one.marks[title] for name, one in played.items()} for title in titles}
+
+
+def _play(library: Path) -> Played:
     servers = map(description, VERSIONS)
-    played = json.loads(_run([sys.executable, HERE / "play.py", *servers], library))
-    assert played["package"] == str(library / "krea_aleph_api"), "another library was played with"
-    marks: dict[str, str] = played["marks"]
-    return marks
+    played = Played(**json.loads(_run([sys.executable, HERE / "play.py", *servers], library)))
+    assert played.package == str(library / "krea_aleph_api"), "another library was played with"
+    return played
 
 
 def _run(command: Sequence[str | Path], library: Path | None = None) -> str:

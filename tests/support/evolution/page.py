@@ -55,6 +55,12 @@ Whatever the pair, no refusal costs anything or starts a job. What the library i
 `InvalidRequestError` before anything is sent. What Krea refuses is a `BadRequestError` (400, 422)
 that names the field, or a `NotFoundError` or `ModelUnavailableError` when the operation is gone.
 
+What an answer has that the library's contract does not is handed on in `raw` and told once, as an
+event `drift` and a line in the log. That the operation is going to end is a
+`KreaDeprecationWarning`, once, with the last day and the replacement where they are known: the
+library built from `next-b` or `absent` warns before it sends anything, the others once a `next-b`
+says so in its answers.
+
 **Should you upgrade?** Where your row says *works* there is no hurry: what is new on the other side
 can be sent with `extra_body` and read from `job.raw`. Where it says *less*, an upgrade changes
 nothing about what Krea takes, but your editor, your type checker and the library tell you before

@@ -33,7 +33,7 @@ from krea_aleph.errors import (
     NotFoundError,
     RateLimitError,
 )
-from krea_aleph.models import Job
+from krea_aleph.models import Event, Job
 from krea_aleph_api.constraints import ALEPH_REQUEST, WIRE_NAMES
 
 ALEPH: Final = "/generate/video/runway/aleph"
@@ -48,6 +48,11 @@ NOWHERE: Final = "00000000-0000-4000-8000-000000000000"
 # As in matrix.py, which this program cannot import: works, refused here, 400 or 422, 404.
 WORKS, REFUSED_HERE, BAD_REQUEST, NOT_FOUND = "+hbn"
 
+# The events of interest, and what in them is.
+TOLD: Final = {
+    "drift": ("unknown", "where", "found"),
+    "deprecated": ("source", "state", "operation", "field", "sunset", "replacement"),
+}
 # A good value of every field that some contract has.
 SAMPLES: Final[Mapping[str, Any]] = {
     "init_image_url": PICTURE,
@@ -468,20 +473,32 @@ def _require_honest(stage: Stage, error: APIStatusError) -> None:
 
 
 def main(documents: list[Path]) -> None:
-    """Play on one server after another, and print the marks of each scenario in their order."""
+    """Play on one server after another, and print what came of it.
+
+    That is the marks of each scenario in the order of the servers, and for each server what the
+    library told by itself.
+    """
     warnings.simplefilter("error")
     warnings.simplefilter("ignore", KreaWarning)
+    told: dict[str, list[str]] = {document.stem: [] for document in documents}
     with tempfile.TemporaryDirectory() as folder:
-        played = [_play_on(document, Path(folder)) for document in documents]
+        played = [
+            _play_on(document, Path(folder), told[document.stem].append) for document in documents
+        ]
     marks = {title: "".join(one[title] for one in played) for title in SCENARIOS}
-    print(json.dumps({"package": str(contract.folder()), "marks": marks}))
+    print(json.dumps({"package": str(contract.folder()), "marks": marks, "told": told}))
 
 
-def _play_on(document: Path, folder: Path) -> dict[str, str]:
+def _play_on(document: Path, folder: Path, tell: Callable[[str], None]) -> dict[str, str]:
+    def listen(event: Event) -> None:
+        if event.kind in TOLD:
+            facts = (event.attributes.get(name) for name in TOLD[event.kind])
+            tell(" ".join(str(fact) for fact in facts if fact is not None))
+
     clock = VirtualClock()  # its year is always the same: some old names are taken until a day
     with (
         Emulator(contract=document, clock=clock, render=False, job_seconds=60) as emulator,
-        emulator.aleph(virtual_time=True) as aleph,
+        emulator.aleph(virtual_time=True, on_event=listen) as aleph,
     ):
         try:
             return play(Stage(emulator, document, aleph, folder))
