@@ -76,17 +76,19 @@ def build_package(versions: Sequence[str], folder: Path, checkout: Checkout) -> 
     return folder / "krea_aleph_api"
 
 
+def build_library(version: str, folder: Path, python: Path) -> Path:
+    """Make a folder with the library as a release that follows a version has it."""
+    checkout = deciding_checkout(folder / "checkouts" / version, python)
+    build_package(LINEAGE[version], folder / version, checkout)
+    (folder / version / "krea_aleph").symlink_to(ROOT / "krea_aleph")
+    return folder / version
+
+
 def build_libraries(folder: Path, python: Path) -> dict[str, Path]:
-    """Make a folder for each version, with the library as a release that follows it has it."""
-
-    def build(version: str) -> Path:
-        checkout = deciding_checkout(folder / "checkouts" / version, python)
-        build_package(LINEAGE[version], folder / version, checkout)
-        (folder / version / "krea_aleph").symlink_to(ROOT / "krea_aleph")
-        return folder / version
-
+    """Make such a folder for every version."""
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(VERSIONS, pool.map(build, VERSIONS), strict=True))
+        folders = pool.map(lambda version: build_library(version, folder, python), VERSIONS)
+        return dict(zip(VERSIONS, folders, strict=True))
 
 
 @dataclass(frozen=True)
