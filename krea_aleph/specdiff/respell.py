@@ -28,21 +28,28 @@ def respell_slice(operations: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         StepError: An `allOf` says things that contradict each other.
     """
-    return {name: _operation(operation) for name, operation in operations.items()}
+    return {name: _operation(operation, name) for name, operation in operations.items()}
 
 
-def _operation(operation: Mapping[str, Any]) -> dict[str, Any]:
+def _operation(operation: Mapping[str, Any], name: str) -> dict[str, Any]:
     parts = {
-        kind: {key: _respelled(value) for key, value in operation[kind].items()}
+        kind: {key: _respelled(value, f"{name}.{key}") for key, value in operation[kind].items()}
         for kind in ("parameters", "responses")
     }
     body = operation["body"]
-    return {**operation, **parts, "body": None if body is None else _respelled(body)}
+    return {
+        **operation,
+        **parts,
+        "body": None if body is None else _respelled(body, f"{name}.body"),
+    }
 
 
-def _respelled(content: Mapping[str, Any]) -> dict[str, Any]:
+def _respelled(content: Mapping[str, Any], place: str) -> dict[str, Any]:
     schema = content["schema"]
-    return {**content, "schema": None if schema is None else respell(schema)}
+    try:
+        return {**content, "schema": None if schema is None else respell(schema)}
+    except StepError as error:
+        raise StepError(error.step, f"{place}: {error.problem}") from error
 
 
 def respell(schema: Mapping[str, Any]) -> Schema:
@@ -98,17 +105,51 @@ def _both(left: Schema, right: Schema) -> Schema:
             result[key] = sorted({*result[key], *value})
         elif key in _TIGHTER:
             result[key] = _TIGHTER[key](result[key], value)
-        elif key == "additionalProperties" and False in (result[key], value):
-            result[key] = False
+        elif key in {"items", "additionalProperties"}:
+            result[key] = _both_or_none(result[key], value)
+        elif key == "type":
+            result[key] = _both_types(result[key], value)
+        elif key == "enum":
+            result[key] = _both_values(result[key], value)
         else:
-            raise StepError("normalise", f"allOf says two things about {key}: {left} and {right}")
+            raise _two_things(key, result[key], value)
     return result
 
 
 _TIGHTER: Final = {
     "minLength": max, "minimum": max, "minItems": max, "exclusiveMinimum": max,
     "maxLength": min, "maximum": min, "maxItems": min, "exclusiveMaximum": min,
+    "minProperties": max, "maxProperties": min, "uniqueItems": max,
 }  # fmt: skip
+
+
+def _both_or_none(left: Any, right: Any) -> Any:
+    return _both(left, right) if isinstance(left, dict) and isinstance(right, dict) else False
+
+
+def _both_types(left: object, right: object) -> list[str]:
+    """List the types that both allow; a whole number is a number, too."""
+    ours, theirs = ({*_listed(types)} for types in (left, right))
+    for some, others in ((ours, theirs), (theirs, ours)):
+        if "number" in some and "integer" in others:
+            some.add("integer")
+    names = sorted(ours & theirs)
+    if not names:
+        raise _two_things("type", left, right)
+    return names
+
+
+def _both_values(left: list[Any], right: list[Any]) -> list[Any]:
+    known = {_key(value) for value in left}
+    values = [value for value in right if _key(value) in known]
+    if not values:
+        raise _two_things("enum", left, right)
+    return values
+
+
+def _two_things(about: str, left: object, right: object) -> StepError:
+    problem = f"allOf says two things about {about}: {left!a:.120} and {right!a:.120}"
+    return StepError("normalise", problem)
 
 
 def _both_properties(left: Mapping[str, Schema], right: Mapping[str, Schema]) -> dict[str, Schema]:

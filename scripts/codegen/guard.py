@@ -118,6 +118,8 @@ def guard_schema(schema: Mapping[str, Any], place: str) -> None:
     _guard_types(schema, place)
     for value in [*schema.get("enum", []), *([schema["const"]] if "const" in schema else [])]:
         _guard_value(value, f"{place}/enum")
+    if schema.get("enum") == []:
+        raise refused(f"{place}/enum", "there is nothing in it, so no value would fit")
     if len(schema.get("enum", [])) > MAX_ENUM:
         raise refused(f"{place}/enum", f"more than {MAX_ENUM} values")
     if "format" in schema:
