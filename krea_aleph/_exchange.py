@@ -197,7 +197,8 @@ def _ends(config: Config, request: Request, response: Response) -> Iterator[dict
 def _drift(config: Config, request: Request, response: Response) -> Iterator[dict[str, str]]:
     for unknown in _wire.unknown_in(request.operation, response.status, response.content):
         # Of an unknown field one sight is enough, whatever it holds.
-        if config.told.first("drift", unknown[:2] if unknown.kind == "field" else unknown):
+        thing = unknown[:2] if unknown.kind == "field" else unknown
+        if config.told.first(unknown.kind, thing):
             yield {
                 "operation": request.operation,
                 "unknown": unknown.kind,

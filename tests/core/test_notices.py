@@ -208,6 +208,13 @@ def test_a_deprecated_field(
     assert [(event["field"], event["state"]) for event in told(stage)] == [(name, "deprecated")]
 
 
+def test_deprecated_fields_in_any_schema() -> None:
+    """A mark is found in a choice and below lists; where anything goes there is none."""
+    marked = {"properties": {"a": {"deprecated": True}, "b": True}}
+    schema = {"properties": {"c": {"anyOf": [True, {"type": "array", "items": marked}]}}}
+    assert [*_wire._marked(schema, {"c": [{"a": 1, "b": 2}], "d": 3}, "")] == ["c[].a"]
+
+
 def test_a_field_that_is_not_used_is_no_matter(ends: Endings) -> None:
     """What a request does not hold is not warned about."""
     ends.field("seed")
