@@ -6,7 +6,7 @@ import logging
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -146,11 +146,12 @@ def test_the_pinned_contract_stops_a_call_in_time(
     """With every warning an error, what the contract says is raised before anything is sent."""
     aleph = open_client()
     ends.operation(retired="2026-12-01", replacement="aleph-2")
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: aleph.check(clip, "night"),
         lambda: aleph.submit(clip, "night"),
         lambda: aleph.transform(clip, "night", tmp_path / "out.mp4"),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(KreaDeprecationWarning, match="Use aleph-2 instead"):
             call()
     ends.operation("get_job", deprecated="2026-12-01")

@@ -16,7 +16,7 @@ from krea_aleph.emulator import Emulator, Fault
 
 ALEPH = "/generate/video/runway/aleph"
 URL = "https://example.com/in.mp4"
-CONTRACT = json.loads(contract.document().read_bytes())
+CONTRACT: dict[str, Any] = json.loads(contract.document().read_bytes())
 
 
 def drifts(events: list[Any]) -> list[tuple[str, str, str]]:
@@ -45,8 +45,8 @@ def tomorrow() -> dict[str, Any]:
 
 
 def _answer(document: Any, path: str, method: str) -> Any:
-    content = document["paths"][path][method]["responses"]["200"]["content"]
-    return content["application/json"]["schema"]
+    answer = document["paths"][path][method]["responses"]["200"]
+    return answer["content"]["application/json"]["schema"]
 
 
 def _change_job(schema: Any) -> None:
@@ -58,7 +58,7 @@ def _change_job(schema: Any) -> None:
 STAGES = {"queued": 0.1, "upscaling": 0.9}
 
 
-@pytest.mark.krea_emulator(contract=tomorrow(), stages=STAGES)
+@pytest.mark.krea_emulator(contract=tomorrow(), stages=STAGES, job_seconds=170)
 def test_tomorrows_answers_need_no_release(
     open_client: Any, clip: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
