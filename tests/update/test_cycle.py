@@ -285,3 +285,33 @@ def test_everything_is_tried_on_the_result(office: Office, desk: Desk) -> None:
     text = desk.folder.read("pull-request.md").decode()
     assert "**Checks passed**: `scripts/check`, `scripts/test`." in text
     assert Repository(desk.remote).commit_of("bot/spec-update") == desk.on_branch()[0]
+
+
+@pytest.mark.long
+def test_the_script_for_cron_goes_the_whole_way(office: Office, desk: Desk, tmp_path: Path) -> None:
+    """It tells of news once, is silent when there is none, and hands on what went wrong."""
+    checkout = tmp_path / "checkout"
+    git(tmp_path, "clone", "--quiet", str(desk.remote), str(checkout))
+    for environment in (bootstrap.DEV, bootstrap.CODEGEN):
+        lend(environment, checkout)
+    environment = {**surroundings(desk), "CHECKOUT": str(checkout)}
+
+    def at_night() -> Done:
+        script = ["sh", str(checkout / "docs/updating/cron-update"), "--no-tests"]
+        return subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
+
+    office.publish(described())
+    quiet = at_night()
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    office.publish(described(strength=STRENGTH))
+    news = at_night()
+    assert news.returncode == 0, news.stdout
+    assert "## A human decides" in news.stdout
+    assert len(desk.on_branch()) == 2
+    again = at_night()
+    assert (again.returncode, again.stdout) == (0, "")
+    office.publish(b"<!doctype html>")
+    broken = at_night()
+    assert broken.returncode == 23
+    assert "update: scripts/regenerate" in broken.stdout
+    assert len(desk.on_branch()) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -135,6 +136,62 @@ def test_the_programs_in_workflows_are_sound() -> None:
             succeeds("bash", "-n", "-c", step.get("run", ""))
 
 
+GH = """#!/bin/sh
+echo "$*" >> "$RECORD"
+case "$*" in
+  "pr list"*) [ -e "$RECORD.open" ] && echo 7 ;;
+  *"/pulls -f"*) echo 8 ;;
+  *DELETE*) exit 1 ;; # a label that is not there
+esac
+exit 0
+"""
+OPENED = {
+    "a new one": ("moved", False, {"create", "label 8"}),
+    "an open one, and news": ("moved", True, {"edit", "label 7"}),
+    "an open one, no news": ("unchanged", True, {"label 7"}),
+    "none, though the branch is there": ("unchanged", False, {"create", "label 8"}),
+    "nothing to do": ("nothing", True, set()),
+    "taken back": ("withdrawn", False, set()),
+}
+
+
+@pytest.mark.parametrize(("outcome", "is_open", "expected"), OPENED.values(), ids=OPENED)
+def test_there_is_one_pull_request(
+    tmp_path: Path, outcome: str, is_open: bool, expected: set[str]
+) -> None:
+    """It is opened once, refreshed when the branch moved, and otherwise left to its reviewers."""
+    folder, record = tmp_path / "spec-update", tmp_path / "record"
+    folder.mkdir()
+    said = {"outcome.txt": outcome, "title.txt": "T $(x) `y`", "label.txt": "spec: review"}
+    for name, text in {**said, "pull-request.md": "B"}.items():
+        (folder / name).write_text(f"{text}\n")
+    (tmp_path / "gh").write_text(GH)
+    (tmp_path / "gh").chmod(0o755)
+    record.touch()
+    if is_open:
+        (tmp_path / "record.open").touch()
+    *_, last = loaded(WORKFLOWS["update-spec.yml"])["jobs"]["pr"]["steps"]
+    surroundings = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "RUNNER_TEMP": str(tmp_path),
+        "RECORD": str(record),
+        "REPOSITORY": "us/krea",
+    }
+    shell = ["bash", "--noprofile", "--norc", "-e", "-c", last["run"]]
+    done = subprocess.run(shell, env=surroundings, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    calls = record.read_text()
+    body = "-f title=T $(x) `y` -F body=@pull-request.md"
+    found = {
+        "create": f"repos/us/krea/pulls -f head=bot/spec-update -f base=main {body}" in calls,
+        "edit": f"PATCH repos/us/krea/pulls/7 {body}" in calls,
+        "label 7": "issues/7/labels -f labels[]=spec: review" in calls,
+        "label 8": "issues/8/labels -f labels[]=spec: review" in calls,
+    }
+    assert {name for name, there in found.items() if there} == expected
+    assert "DELETE repos/us/krea/issues/7/labels/spec:%20review" not in calls
+
+
 def test_the_token_of_gitlab_is_for_one_job() -> None:
     """Only the job in the environment uses it, and it goes to git alone."""
     jobs = loaded(GITLAB)
@@ -162,7 +219,7 @@ def test_all_of_them_call_the_one_script(path: Path) -> None:
     lines = re.findall(r"^[^#\n]*?scripts/update ([^>|\n]+)", text, re.MULTILINE)
     assert lines
     for line in lines:
-        words = [word.strip('"') for word in line.split()]
+        words = [word.strip('"') for word in line.split() if word != '"$@"']
         assert cli.arguments(words).verb in {"propose", "apply", "run"}
 
 
