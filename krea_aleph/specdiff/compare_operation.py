@@ -13,7 +13,7 @@ from krea_aleph.specdiff.resolving import resolve
 from krea_aleph.specdiff.severity import brief
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from krea_aleph.specdiff.changes import Direction, Place
     from krea_aleph.specdiff.rules import OperationRule, Rules
@@ -130,7 +130,8 @@ class OperationComparison:
         if old.path != new.path:
             words = f"{name} has the same address: what its placeholders are called is not sent."
             yield _told(("paths", new.path), old.path, new.path, Severity.DOCS, words)
-        yield from _operation_notes(name, root, old.operation, new.operation)
+        ends = self._rules.notices.extensions
+        yield from _operation_notes(name, root, old.operation, new.operation, ends)
         for key in ("servers", "security"):
             left, right = (_own(found, key) for found in (old, new))
             if left != right:
@@ -379,7 +380,9 @@ def _success(status: str) -> bool:
     return status.startswith("2")
 
 
-def _operation_notes(name: str, root: Place, old: Node, new: Node) -> Iterator[Change]:
+def _operation_notes(
+    name: str, root: Place, old: Node, new: Node, ends: Sequence[str]
+) -> Iterator[Change]:
     yield from _flagged(name, root, old, new)
     yield from _noted(name, root, old, new, *_DOCS)
     for key in sorted({**old, **new}):
@@ -388,6 +391,9 @@ def _operation_notes(name: str, root: Place, old: Node, new: Node) -> Iterator[C
             continue
         if key == ALIASES:
             yield from _aliases(name, (*root, key), left or [], right or [])
+        elif key in ends:
+            words = f"What Krea says about the end of {name} changes: tell users."
+            yield _told((*root, key), left, right, Severity.REVIEW, words)
         elif key == "callbacks":
             words = f"What {name} sends to webhooks changes: look."
             yield _told((*root, key), _short(left), _short(right), Severity.REVIEW, words)

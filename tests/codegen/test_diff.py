@@ -358,6 +358,7 @@ WHOLE: dict[str, tuple[str, Callable[[Contract], object]]] = {
     "a summary": ("docs", lambda c: operation(c).update(summary="Aleph")),
     "an alias": ("review", lambda c: operation(c).update({ALIASES: ALIAS})),
     "an extension": ("docs", lambda c: operation(c).update({"x-krea-pricing": {"cu": 1}})),
+    "an end": ("review", lambda c: operation(c).update({"x-krea-deprecation": {"sunset": "2027"}})),
     "a callback": ("review", lambda c: operation(c).update(callbacks={"done": {}})),
     "another server": ("review", lambda c: c["servers"][0].update(url="https://api2.krea.ai")),
     "a second server": ("review", lambda c: c["servers"].append({"url": "https://eu.krea.ai"})),
