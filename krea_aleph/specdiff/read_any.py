@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from krea_aleph.specdiff.document import MAX_BYTES, read_document
 from krea_aleph.specdiff.errors import StepError, step
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -34,6 +37,7 @@ def read_any(data: bytes) -> dict[str, Any]:
     Raises:
         StepError: Empty, a web page, no plain data, too large or too deep.
     """
+    data = data.removeprefix(codecs.BOM_UTF8)
     start = data.lstrip()[:1]
     if not start:
         raise StepError("empty", "there is nothing in it")
@@ -45,28 +49,36 @@ def read_any(data: bytes) -> dict[str, Any]:
 
 
 def _yaml_as_json(data: bytes) -> bytes:
-    # Imported here: only the environment of the pinned tools has it, and JSON does without.
+    yaml, failure = _yaml_reader()
+    with step("read"):
+        try:
+            text = data.decode("utf-8")
+            for event in yaml().parse(text):
+                _refuse_tricks(event)
+            document = yaml().load(text)
+        except (failure, UnicodeDecodeError, RecursionError) as error:
+            raise StepError("read", _told(error)) from error
+        return json.dumps(document, default=str).encode()
+
+
+def _yaml_reader() -> tuple[Callable[[], Any], type[Exception]]:
+    """Import what reads YAML: not every environment has it, and JSON does without."""
     try:
-        from ruamel.yaml import (  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
-            YAML,
-        )
+        from ruamel.yaml import YAML  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
         from ruamel.yaml.error import (  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
-            MarkedYAMLError,
+            YAMLError,
         )
     except ImportError as error:
         problem = "it is not JSON, and YAML is read with another package: pip install ruamel.yaml"
         raise StepError("yaml", problem) from error
+    return partial(YAML, typ="safe", pure=True), YAMLError
 
-    with step("read"):
-        try:
-            text = data.decode("utf-8")
-            for event in YAML(typ="safe", pure=True).parse(text):
-                _refuse_tricks(event)
-            document = YAML(typ="safe", pure=True).load(text)
-        except MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else "?"
-            raise StepError("read", f"line {line}: {error.problem}") from error
-        return json.dumps(document, default=str).encode()
+
+def _told(error: Any) -> str:
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None:
+        return f"line {mark.line + 1}: {error.problem}"
+    return f"it is no YAML in UTF-8: {' '.join(str(error).split())}"
 
 
 def _refuse_tricks(event: Any) -> None:

@@ -224,6 +224,15 @@ def test_yaml_is_read_too(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> 
     assert "up to date" in capfd.readouterr().out
 
 
+def test_a_mark_of_the_byte_order_is_no_matter(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Editors that write one before the JSON do not make it something else."""
+    new = write(tmp_path / "new.json", "\ufeff" + pinned.document().read_text("utf-8"))
+    assert main(["diff", new]) == 0
+    assert "up to date" in capfd.readouterr().out
+
+
 def test_without_a_reader_of_yaml(installation: Installation, tmp_path: Path) -> None:
     """Where no package reads YAML, the error names the one that does."""
     (tmp_path / "site/ruamel").mkdir()
