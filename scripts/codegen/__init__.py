@@ -28,6 +28,7 @@ Following a new description (`--fetch`, `--from`) comes before all that:
     lock        which contract is ours, since when, and which came before
     install     type-check, then exchange contract, lock and tree together
     report      what changed, for programs and for people
+    markdown    strangers' texts that stay texts
 
 Reading, fetching, errors, rules, one spelling for each meaning and the comparison of two contracts
 (`--diff`) are in `krea_aleph.specdiff`, because an installed library compares, too.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from codegen.markdown import WORD, code, prose, value
 from krea_aleph.specdiff.changes import Severity, worst
 from krea_aleph.specdiff.compare_operation import ALIASES, find_operation
 from krea_aleph.specdiff.document import dump_document
-from krea_aleph.specdiff.severity import brief
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -102,7 +102,7 @@ def as_markdown(found: Report) -> str:
     """Write a report as Markdown; nothing that upstream says can become markup."""
     blocks = [
         "# What Krea changed",
-        f"{found['result'].capitalize()}, {found['severity']}. From {_code(found['source'])}.",
+        f"{found['result'].capitalize()}, {found['severity']}. From {code(found['source'])}.",
         _hashes(found),
         _table(found["changes"]),
         *_listed("Retired: no longer published, last contract kept", _dated(found["retired"])),
@@ -119,8 +119,8 @@ def as_markdown(found: Report) -> str:
 def _hashes(found: Report) -> str:
     now, before = found["contract"], found["previous"]
     return (
-        f"Contract {_code(now['sha256'])} of {now['date']},"
-        f" before {_code(before['sha256'])} of {before['date']}."
+        f"Contract {code(now['sha256'])} of {now['date']},"
+        f" before {code(before['sha256'])} of {before['date']}."
     )
 
 
@@ -132,10 +132,10 @@ def _table(changes: Sequence[Mapping[str, Any]]) -> str:
             (
                 change["severity"],
                 change["direction"],
-                _code(change["pointer"]),
-                _code(brief(change["old"])),
-                _code(brief(change["new"])),
-                escaped(change["consequence"]),
+                code(change["pointer"], WORD),
+                value(change["old"]),
+                value(change["new"]),
+                prose(change["consequence"]),
             )
         )
         for change in changes
@@ -145,7 +145,7 @@ def _table(changes: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _listed(title: str, entries: Any) -> Iterator[str]:
-    lines = [f"- {escaped(str(entry))}" for entry in entries]
+    lines = [f"- {prose(str(entry))}" for entry in entries]
     if lines:
         yield "\n".join([f"## {title}", "", *lines])
 
@@ -157,17 +157,3 @@ def _dated(dates: Mapping[str, str]) -> list[str]:
 def _alias(alias: Mapping[str, Any]) -> str:
     until = f" until {alias['sunset_date']}" if "sunset_date" in alias else ""
     return f"{alias['operation']}: {alias.get('from')} for {alias.get('to')}{until}"
-
-
-def escaped(text: str) -> str:
-    """Return a text that Markdown shows as it is: no markup, link, mention or line of its own."""
-    flat = " ".join(text.split())
-    marked = "".join(f"\\{char}" if char in "\\`*_{}[]()#+!|~" else char for char in flat)
-    plain = marked.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return plain.replace("@", "&#64;").replace("://", "&#58;//")
-
-
-def _code(text: str) -> str:
-    """Return a text as code in a table: a backtick or a bar would end it."""
-    flat = " ".join(str(text).split()).replace("`", "'").replace("|", "\\|")
-    return f"`{flat[:120]}`"

@@ -19,7 +19,8 @@ Pure functions make the texts of a report:
     words       the contract's places in the words of the facade
     changelog   the entry for users
     pull_request    title and text
-    markdown    strangers' texts that stay texts
+
+Strangers' texts stay texts in all of them: `codegen.markdown`.
 
 Nothing but `propose` and what is below it needs more than the standard library and git.
 """

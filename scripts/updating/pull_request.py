@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
+from codegen.markdown import code, prose, value
 from krea_aleph.specdiff.changes import Severity
-from updating.markdown import code, prose, value
 from updating.versions import Bump, following, proposed
 from updating.words import for_users
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from updating.markdown import code, prose
+from codegen.markdown import code, prose
 
 _CALLS: Final = {
     "create_aleph_job": "`submit` and `transform`",

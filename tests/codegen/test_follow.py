@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from local_site import Site
 
 
-
 def grown(contract: dict[str, Any]) -> dict[str, Any]:
     """Return the contract with one more optional field in a request."""
     result = copy.deepcopy(contract)
@@ -199,7 +198,7 @@ def test_announced_aliases_are_reported(checkout: Checkout, contract: dict[str, 
     report = follow(checkout, contract, "--report", str(checkout.root / "report.md"))
     assert report["aliases"] == [{"operation": "create_aleph_job", **alias}]
     text = (checkout.root / "report.md").read_text(encoding="utf-8")
-    assert "initVideo for init\\_video until 2027-01-31" in text
+    assert "initVideo for `init_video` until `2027-01-31`" in text
 
 
 def test_placeholders_may_be_called_otherwise(checkout: Checkout, contract: dict[str, Any]) -> None:

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from codegen.markdown import code, prose, value
 from updating import pull_request
-from updating.markdown import code, prose, value
 from updating.report import Checks, Surface
 from updating.words import for_users
 
