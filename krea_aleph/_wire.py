@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import cache
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -26,12 +26,10 @@ from krea_aleph.models import Asset, Checked, Job, Output
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from typing import TypeVar
+    from typing import TypeGuard
 
     from krea_aleph.models import JobRef, Media
     from krea_aleph_api.options import AlephOptions as AlephOptions
-
-    _T = TypeVar("_T")
 
 # Ids become parts of paths, of requests and of files: anything else could lead somewhere else.
 # Krea's are UUIDs; taken is what RFC 3986 lets a segment hold as it is, dots alone excepted.
@@ -437,31 +435,24 @@ def list_jobs_request(
     *, cursor: str | None, limit: int, status: str | None, types: Sequence[str]
 ) -> Request:
     """Return the request for one page of jobs."""
-    from krea_aleph_api.api.jobs import list_jobs
-    from krea_aleph_api.types import UNSET
-
     asked: list[tuple[str, Sequence[Any]]] = [("types", types)]
     asked += [] if status is None else [("status", [status])]
     for name, words in asked:
         for word in words:
             if not isinstance(word, str) or not _WORD.fullmatch(word):
                 raise InvalidRequestError(name, f"{word!r} is no {name}")
-    kwargs = list_jobs.request_kwargs(
-        cursor=cursor or UNSET,
-        limit=limit,
-        status=status or UNSET,  # type: ignore[arg-type,unused-ignore]  # statuses are open
-        types=",".join(types) or UNSET,
-    )
-    return _request("list_jobs", kwargs)
+    return _page_request("list_jobs", cursor, limit, status=status, types=",".join(types))
 
 
 def list_assets_request(*, cursor: str | None, limit: int) -> Request:
     """Return the request for one page of assets."""
-    from krea_aleph_api.api.assets import list_assets
-    from krea_aleph_api.types import UNSET
+    return _page_request("list_assets", cursor, limit)
 
-    kwargs = list_assets.request_kwargs(cursor=cursor or UNSET, limit=limit)
-    return _request("list_assets", kwargs)
+
+def _page_request(operation: str, cursor: str | None, limit: int, **more: str | None) -> Request:
+    """Return the request for a page, by the table: which parameters there are may change."""
+    params = {"cursor": cursor, "limit": limit, **more}
+    return _by_table(operation, params={name: value for name, value in params.items() if value})
 
 
 def get_asset_request(asset_id: str) -> Request:
@@ -518,7 +509,7 @@ def _checked_id(field: str, value: object) -> str:
     return value
 
 
-def _is_id(value: object) -> bool:
+def _is_id(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
@@ -612,18 +603,16 @@ def _object(response: Response, operation: str) -> dict[str, Any]:
 
 
 def _job(raw: dict[str, Any], account: str, moment: float) -> Job | None:
-    from krea_aleph_api.models.job import Job as WireJob
-
-    wire = _parsed(lambda: WireJob.from_dict(raw))
-    if wire is None or not _is_id(wire.job_id):
+    job_id = raw.get("job_id")
+    if not _is_id(job_id):
         return None
     code, message = _failure(raw)
     return Job(
-        id=wire.job_id,
-        status=_text(_told(wire, raw, "status")) or "unknown",
+        id=job_id,
+        status=_text(raw.get("status")) or "unknown",
         account=account,
-        created_at=_moment(_told(wire, raw, "created_at")),
-        completed_at=_moment(_told(wire, raw, "completed_at")),
+        created_at=_moment(raw.get("created_at")),
+        completed_at=_moment(raw.get("completed_at")),
         outputs=tuple(dict.fromkeys(_outputs(raw))),
         error_code=code,
         error_message=message,
@@ -633,37 +622,22 @@ def _job(raw: dict[str, Any], account: str, moment: float) -> Job | None:
 
 
 def _asset(raw: dict[str, Any], account: str) -> Asset | None:
-    from krea_aleph_api.models.asset import Asset as WireAsset
-
-    wire = _parsed(lambda: WireAsset.from_dict(raw))
+    asset_id = raw.get("id")
     # The field is called image_url even for a video.
-    url = _text(_told(wire, raw, "image_url")) or _text(raw.get("url"))
-    if wire is None or not _is_id(wire.id) or url is None:
+    url = _text(raw.get("image_url")) or _text(raw.get("url"))
+    if not _is_id(asset_id) or url is None:
         return None
     return Asset(
-        id=wire.id,
+        id=asset_id,
         url=url,
         account=account,
-        media_type=_text(_told(wire, raw, "mime_type")),
-        size_bytes=_whole(_told(wire, raw, "size_bytes")),
-        width=_whole(_told(wire, raw, "width")),
-        height=_whole(_told(wire, raw, "height")),
-        uploaded_at=_moment(_told(wire, raw, "uploaded_at")),
+        media_type=_text(raw.get("mime_type")),
+        size_bytes=_whole(raw.get("size_bytes")),
+        width=_whole(raw.get("width")),
+        height=_whole(raw.get("height")),
+        uploaded_at=_moment(raw.get("uploaded_at")),
         raw=raw,
     )
-
-
-def _parsed(read: Callable[[], _T]) -> _T | None:
-    """Return a generated model, or None where the answer lacks what identifies the thing."""
-    try:
-        return read()
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-
-
-def _told(wire: object, raw: Mapping[str, Any], name: str) -> object:
-    """Return a field as its model parsed it; as sent, where the contract no longer has it."""
-    return getattr(wire, name, raw.get(name))
 
 
 def _outputs(raw: Mapping[str, Any]) -> Iterator[Output]:
@@ -716,11 +690,11 @@ def _whole(value: object) -> int | None:
 
 
 def _moment(value: object) -> datetime | None:
-    if isinstance(value, str):
-        value = _parsed(partial(datetime.fromisoformat, value))
-    if not isinstance(value, datetime):
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
         return None
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def __getattr__(name: str) -> object:
