@@ -222,6 +222,12 @@ def _delete_204(answer: Answer) -> None:
         answer.status, answer.body = 204, None
 
 
+@_quirk("dated_deprecation", "A deprecation is told by its moment, as in RFC 9745.", usual=False)
+def _dated_deprecation(answer: Answer) -> None:
+    if "deprecation" in answer.headers:
+        answer.headers["deprecation"] = "@1796083200"  # 2026-12-01
+
+
 @_quirk("open_cors", "Answers allow every origin.")
 def _open_cors(answer: Answer) -> None:
     answer.headers["access-control-allow-origin"] = "*"

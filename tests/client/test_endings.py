@@ -80,6 +80,13 @@ def test_clients_that_share_connections_share_what_they_were_told(emulator: Emul
     assert [event.account for event in told(second)] == ["c"]
 
 
+@pytest.mark.krea_emulator(sunset=SUNSET, quirks={"dated_deprecation": True})
+def test_the_newer_form_has_the_day_as_well(open_client: Any) -> None:
+    """What Krea may come to send says since when."""
+    with pytest.warns(KreaDeprecationWarning, match="deprecated since 2026-12-01; its last day"):
+        assert open_client().submit(URL, "night").id
+
+
 FORMS = {
     "RFC 9745": "Deprecation: @1796083200\r\nSunset: Tue, 01 Jan 2030 00:00:00 GMT",
     "the older form": "Deprecation: true\r\nSunset: Tue, 01 Jan 2030 00:00:00 GMT",

@@ -191,6 +191,12 @@ def _delete_204(krea: Any) -> bool:
     return bool(answer.status_code == 204)
 
 
+def _dated_deprecation(krea: Any) -> bool:
+    told = krea.post().headers["deprecation"]
+    assert told in {"true", "@1796083200"}
+    return bool(told != "true")
+
+
 def _open_cors(krea: Any) -> bool:
     return "access-control-allow-origin" in krea.http.get("/jobs").headers
 
