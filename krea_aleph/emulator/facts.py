@@ -87,20 +87,20 @@ def _success(job: SimulatedJob, base_url: str, form: UrlForm) -> dict[str, Any]:
     preview = {"type": "preview", "url": f"{base_url}/files/{preview_name(job.id)}"}
     if not urls or form == "none":
         return {"result": {}}
+    named = {f"video{number or ''}": url for number, url in enumerate(urls)}
     match form:
         case "objects":
             told = [Forms(({"type": "model", "url": url}, url)) for url in urls]
-            return {"result": {"urls": [*told, preview]}}
+            return {"result": {"urls": Forms(([*told, preview], named))}}
         case "map":
-            names = {f"video{number or ''}": url for number, url in enumerate(urls)}
-            return {VERBATIM: {"result": {"urls": names}}}
+            return {VERBATIM: {"result": {"urls": named}}}
         case "video_url":
             return {VERBATIM: {"result": {"video_url": urls[0], "duration": 5.0, "fps": 24}}}
         case "top_level":
             return {VERBATIM: {"result": None, "urls": urls}}
         case _:
             told = [Forms((url, {"type": "model", "url": url})) for url in urls]
-            return {"result": {"urls": told}}
+            return {"result": {"urls": Forms((told, named))}}
 
 
 def _failure(outcome: Outcome) -> dict[str, Any]:

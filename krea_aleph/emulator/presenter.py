@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from krea_aleph.emulator.answers import Answer
 from krea_aleph.emulator.facts import VERBATIM, of_refusal
-from krea_aleph.emulator.shapes import MISFIT, sample, shaper
+from krea_aleph.emulator.shapes import MISFIT, Forms, sample, shaper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,12 +68,13 @@ class Presenter:
     def refusal(self, operation: Operation, problem: Problem) -> Answer:
         """Return the answer to a call that is refused, before the quirks."""
         status = self.status(operation, problem.status)
-        facts = {**of_refusal(status, problem.words), **problem.extra}
-        if operation.schema(status) is None:
-            body = {"error": problem.words}
-        else:
+        facts = Forms(({**of_refusal(status, problem.words), **problem.extra}, problem.words))
+        body: Any = {"error": problem.words}
+        if operation.schema(status) is not None:
             body = self._shaped(operation, status, facts)
-        return Answer(status, body | problem.extra, operation=operation.id, problem=problem.words)
+        if isinstance(body, dict):
+            body = body | problem.extra
+        return Answer(status, body, operation=operation.id, problem=problem.words)
 
     def status(self, operation: Operation, wanted: int) -> int:
         """Return the wanted status if contract or quirks allow it, else what comes closest."""

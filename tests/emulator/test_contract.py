@@ -95,6 +95,11 @@ def test_one_fact_in_several_forms(document: Any, open_shop: Any) -> None:
     cursor = krea.http.get("/jobs", params={"limit": 1}).json()["nextCursor"]
     assert len(krea.http.get("/jobs", params={"cursor": cursor}).json()["items"]) == 1
     assert krea.post(seed=-1).json()["error"]["message"].startswith("seed: ")
+    job["result"]["properties"]["urls"] = {"type": "object"}
+    refusal["schema"] = {"type": "string"}
+    krea = open_shop(contract=document, dialect="declared")
+    assert list(krea.finished()["result"]["urls"]) == ["video"]
+    assert krea.post(seed=-1).json().startswith("seed: ")
 
 
 def test_old_names_of_fields(document: Any, open_shop: Any) -> None:
