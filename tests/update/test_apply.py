@@ -36,9 +36,9 @@ def target(desk: Desk, *, withdraw: bool = False, merge_request: str | None = No
     return Target("HEAD", "bot/spec-update", str(desk.remote), merge_request, withdraw)
 
 
-def put(desk: Desk, **said: bool) -> str:
+def put(desk: Desk, *, withdraw: bool = False) -> str:
     """Apply the proposal; what became of the branch."""
-    assert apply(desk.repository, desk.folder, target(desk, **said)) == 0
+    assert apply(desk.repository, desk.folder, target(desk, withdraw=withdraw)) == 0
     return desk.folder.read(OUTCOME).decode().strip()
 
 

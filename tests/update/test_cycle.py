@@ -294,11 +294,11 @@ def test_the_script_for_cron_goes_the_whole_way(office: Office, desk: Desk, tmp_
     git(tmp_path, "clone", "--quiet", str(desk.remote), str(checkout))
     for environment in (bootstrap.DEV, bootstrap.CODEGEN):
         lend(environment, checkout)
-    environment = {**surroundings(desk), "CHECKOUT": str(checkout)}
+    night = {**surroundings(desk), "CHECKOUT": str(checkout)}
 
     def at_night() -> Done:
         script = ["sh", str(checkout / "docs/updating/cron-update"), "--no-tests"]
-        return subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run(script, env=night, capture_output=True, text=True, check=False)
 
     office.publish(described())
     quiet = at_night()
