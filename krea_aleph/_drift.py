@@ -55,6 +55,9 @@ class Unknown(NamedTuple):
     found: str
 
 
+_Found: TypeAlias = dict[Unknown, None]
+
+
 class _Place:
     """What may stand in one place, prepared for comparing quickly."""
 
@@ -97,12 +100,12 @@ class Known:
         declared = self._answers.get(operation, {})
         keys = (str(status), f"{status // 100}XX", "default")
         place = next((declared[key] for key in keys if key in declared), _FOREIGN)
-        found: list[Unknown] = []
+        found: _Found = {}
         if place is not _FOREIGN:
             _compare(place if content is not None else None, content, found)
         elif status < _SERVER_ERRORS and declared:
-            found.append(Unknown("status", operation, str(status)))
-        return found
+            found[Unknown("status", operation, str(status))] = None
+        return [*found]
 
     def _place(self, kinds: Kinds, name: str) -> _Place | None:
         """Return the place where any of these kinds may stand, or None where anything may."""
@@ -145,17 +148,17 @@ class Known:
         return self._fields[model]
 
 
-def _compare(place: _Place | None, value: Any, found: list[Unknown]) -> None:
+def _compare(place: _Place | None, value: Any, found: _Found) -> None:
     """Note what in a value is unknown in its place."""
     if place is None or len(found) >= _MOST_FOUND:
         return
     kind = type(value)
     if kind not in place.types:
         if not (kind is float and int in place.types and value.is_integer()):
-            found.append(Unknown("type", place.name, _NAMES.get(kind, kind.__name__)))
+            found[Unknown("type", place.name, _NAMES.get(kind, kind.__name__))] = None
     elif kind is str:
         if place.words is not None and value not in place.words:
-            found.append(Unknown("value", place.name, _name(value)))
+            found[Unknown("value", place.name, _name(value))] = None
     elif kind is dict:
         if place.fields is not None:
             _compare_fields(place, place.fields, value, found)
@@ -165,7 +168,7 @@ def _compare(place: _Place | None, value: Any, found: list[Unknown]) -> None:
 
 
 def _compare_fields(
-    place: _Place, fields: dict[str, _Place | None], value: dict[str, Any], found: list[Unknown]
+    place: _Place, fields: dict[str, _Place | None], value: dict[str, Any], found: _Found
 ) -> None:
     for name, entry in value.items():
         child = fields.get(name, place.rest)
@@ -173,7 +176,7 @@ def _compare_fields(
             if len(found) >= _MOST_FOUND:
                 return
             where = f"{place.inside}.{_name(name)}"
-            found.append(Unknown("field", where, _NAMES.get(type(entry), "")))
+            found[Unknown("field", where, _NAMES.get(type(entry), ""))] = None
         elif child is not None:
             _compare(child, entry, found)
 

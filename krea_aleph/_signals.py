@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 TYPE_CHECKING = False
@@ -58,9 +59,18 @@ def read_signals(headers: Mapping[str, str]) -> Signals | None:
     """
     if not ("deprecation" in headers or "sunset" in headers or "link" in headers):
         return None
-    deprecated, since = _deprecation(headers.get("deprecation", ""))
-    sunset = _day(headers.get("sunset", ""))
-    links = dict(reversed([*_links(headers.get("link", ""))]))
+    return _read(
+        headers.get("deprecation", "")[:_LONGEST_DATE],
+        headers.get("sunset", "")[:_LONGEST_DATE],
+        headers.get("link", "")[:_LONGEST_LINK],
+    )
+
+
+@lru_cache(maxsize=32)  # a server says the same in every answer
+def _read(deprecation: str, end: str, link: str) -> Signals | None:
+    deprecated, since = _deprecation(deprecation)
+    sunset = _day(end)
+    links = dict(reversed([*_links(link)]))
     url = links.get("deprecation") or links.get("sunset")
     replacement = links.get("successor-version")
     if not (deprecated or sunset or url or replacement):
@@ -76,7 +86,7 @@ def _deprecation(value: str) -> tuple[bool, str | None]:
 
 def _day(text: str) -> str | None:
     """Return the day of a moment, however it is written."""
-    text = text[:_LONGEST_DATE].strip().strip("\"'")
+    text = text.strip().strip("\"'")
     try:
         if moment := _MOMENT.fullmatch(text):
             return (_EPOCH + timedelta(seconds=int(moment[1]))).date().isoformat()
@@ -91,7 +101,7 @@ def _day(text: str) -> str | None:
 
 def _links(value: str) -> Iterator[tuple[str, str]]:
     """Yield relation and address of each link; one may have several relations."""
-    for link in _LINK.finditer(value[:_LONGEST_LINK]):
+    for link in _LINK.finditer(value):
         address = _shown(link[1])
         parameters = (
             (name.lower(), quoted or plain) for name, quoted, plain in _PARAMETER.findall(link[2])

@@ -175,6 +175,8 @@ def test_a_flood_is_bounded() -> None:
     assert len(unknown_in("get_job", 200, flood)) == 50
     page: dict[str, Any] = {"items": [flood] * 1_000}
     assert len(unknown_in("list_jobs", 200, page)) == 50
+    page = {"items": [JOB | {"type": "x"}] * 1_000 + [JOB | {"status": "upscaling"}]}
+    assert [found.kind for found in unknown_in("list_jobs", 200, page)] == ["field", "value"]
     page = {"items": [JOB] * 2_000 + [flood]}
     assert unknown_in("list_jobs", 200, page) == []
 
