@@ -16,7 +16,6 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from krea_aleph._checks import Pending, Problem, Schema, problems
-from krea_aleph._drift import Known, Unknown
 from krea_aleph._files import MultipartFile, Source, kinds_taken
 from krea_aleph._notices import Caution, of_field, warn
 from krea_aleph._steps import Request, Response
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import TypeGuard
 
+    from krea_aleph._drift import Known, Unknown
     from krea_aleph.models import JobRef, Media
     from krea_aleph_api.options import AlephOptions as AlephOptions
 
@@ -520,6 +520,7 @@ def unknown_in(operation: str, status: int, content: Any) -> list[Unknown]:
 
 @cache
 def _known() -> Known:
+    from krea_aleph._drift import Known
     from krea_aleph_api.answers import ANSWERS, SHAPES, WORDS
 
     return Known(ANSWERS, SHAPES, WORDS)
