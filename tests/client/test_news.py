@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 
-from krea_aleph import APIStatusError, KreaError, SubmitUncertainError, contract
+from krea_aleph import (
+    APIStatusError,
+    InvalidRequestError,
+    KreaError,
+    KreaWarning,
+    SubmitUncertainError,
+    contract,
+)
 from krea_aleph.emulator import Emulator, Fault
 
 ALEPH = "/generate/video/runway/aleph"
@@ -119,6 +126,30 @@ def test_what_krea_is_known_to_do_is_told_once(
     ) in told
     assert ("field", "ErrorBody.message", "string") in told
     assert len(told) == len(set(told)) < 12
+
+
+def wider() -> dict[str, Any]:
+    """Return a contract whose requests have one more field and one more ratio."""
+    document = copy.deepcopy(CONTRACT)
+    content = document["paths"][ALEPH]["post"]["requestBody"]["content"]["application/json"]
+    content["schema"]["properties"]["strength"] = {"type": "number", "maximum": 1}
+    content["schema"]["properties"]["ratio"]["enum"].append("2048:1152")
+    return document
+
+
+@pytest.mark.krea_emulator(contract=wider())
+def test_past_a_contract_that_has_grown_old(open_client: Any, emulator: Emulator) -> None:
+    """An installed library sends what is new upstream, by extra_body or with looser checks."""
+    with pytest.raises(InvalidRequestError, match="extra_body") as caught:
+        open_client().submit(URL, "night", strength=0.5)
+    assert contract.date in caught.value.hint
+    assert open_client().submit(URL, "night", extra_body={"strength": 0.5}).id
+    loose = open_client(checks="warn")
+    with pytest.warns(KreaWarning, match="ratio"):
+        assert loose.submit(URL, "night", ratio="2048:1152").id
+    assert open_client(checks="off").submit(URL, "night", strength=1, ratio="2048:1152").id
+    assert emulator.accepted == 3
+    assert emulator.jobs[2].body["strength"] == 1
 
 
 STATUSES = [418, 409, 451, 499]
