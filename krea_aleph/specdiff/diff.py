@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from krea_aleph.specdiff.changes import Change, Severity, worst
 from krea_aleph.specdiff.compare_operation import OperationComparison, find_operation
-from krea_aleph.specdiff.document import children, dump_document
+from krea_aleph.specdiff.document import dump_document
 from krea_aleph.specdiff.errors import StepError, step
 from krea_aleph.specdiff.read_any import read_file
 from krea_aleph.specdiff.severity import Judge, brief
 from krea_aleph.specdiff.shape import check_shape
-from krea_aleph.specdiff.texts import guard_path, guard_references, guard_text
+from krea_aleph.specdiff.texts import guard_path, guard_references, guard_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from krea_aleph.specdiff.rules import Rules
@@ -103,8 +103,7 @@ def check_document(
         raise StepError("foreign", "it has none of the operations that we use: whose API is it?")
     for found in ours["paths"]:
         guard_path(found)
-    for text in _texts(ours):
-        guard_text(text, "a name or text")
+    guard_texts(ours)
 
 
 def _ours(document: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
@@ -121,15 +120,6 @@ def _ours(document: Mapping[str, Any], rules: Rules) -> dict[str, Any]:
         return {**document, "paths": {} if paths is None else paths}
     used = [find_operation(document, rule) for rule in rules.operations.values()]
     return {**document, "paths": {found.path: paths[found.path] for found in used if found}}
-
-
-def _texts(node: object) -> Iterator[str]:
-    if isinstance(node, str):
-        yield node
-    elif isinstance(node, dict):
-        yield from node
-    for child in children(node):
-        yield from _texts(child)
 
 
 def as_json(changes: list[Change]) -> bytes:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 DIFFERS: Final = 3
 """Exit code of `--check` when `generated/` is not what the contract gives."""
 
+MAX_MESSAGE: Final = 2_000
+
 EXIT_CODES: Final = {
     "tools": 10,
     "rules": 11,
@@ -50,14 +52,23 @@ class StepError(Exception):
     """
 
     def __init__(self, step: str, problem: str) -> None:
-        super().__init__(f"{step}: {problem}")
         self.step = step
-        self.problem = problem
+        self.problem = _harmless(problem)
+        super().__init__(f"{step}: {self.problem}")
 
     @property
     def exit_code(self) -> int:
         """The exit code that stands for the step."""
         return EXIT_CODES[self.step]
+
+
+def _harmless(text: str) -> str:
+    """Spell out what could hide, reorder or steer a terminal: much of it is a stranger's text."""
+    plain = text.encode("ascii", "backslashreplace").decode()
+    shown = "".join(
+        sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in plain
+    )
+    return shown if len(shown) <= MAX_MESSAGE else f"{shown[:MAX_MESSAGE]}..."
 
 
 @contextmanager

@@ -32,8 +32,11 @@ _KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
         "parameters": ["parameter"], "requestBody": "body", "responses": ("response",),
         "servers": ["object"], "security": [(["text"],)],
     },
-    "parameter": {"name": "text", "in": "text", "schema": "schema", "content": ("media type",)},
-    "body": {"content": ("media type",)},
+    "parameter": {
+        "name": "text", "in": "text", "schema": "schema", "content": ("media type",),
+        "required": "flag",
+    },
+    "body": {"content": ("media type",), "required": "flag"},
     "response": {"content": ("media type",), "headers": ("header",)},
     "header": {"schema": "schema"},
     "media type": {"schema": "schema", "encoding": ("object",)},
@@ -44,9 +47,23 @@ _KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
         "propertyNames": "schema", "contains": "schema", "prefixItems": ["schema"],
         "anyOf": ["schema"], "oneOf": ["schema"], "allOf": ["schema"], "not": "schema",
         "if": "schema", "then": "schema", "else": "schema",
+        "pattern": "text", "format": "text", "enum": ["value"],
+        **dict.fromkeys("uniqueItems deprecated readOnly writeOnly".split(), "flag"),
+        **dict.fromkeys(
+            "minLength maxLength minItems maxItems minProperties maxProperties".split(), "count"
+        ),
+        **dict.fromkeys(
+            "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf".split(), "number"
+        ),
     },
 }  # fmt: skip
 _NEEDED: Final = {"document": ("paths",), "parameter": ("name", "in")}
+_SCALARS: Final[Mapping[str, tuple[Any, str]]] = {
+    "text": (str, "a text"),
+    "flag": (bool, "true or false"),
+    "number": ((int, float), "a number"),
+    "count": ((int, float), "a whole number from 0 on"),
+}
 _EXTENDED: Final = ("path item", "response")
 """What stands in maps that may have extensions beside."""
 
@@ -79,8 +96,8 @@ def _below(form: Any, place: Place, node: Any) -> Iterator[_Step]:
         for key, child in _is(node, place, Mapping, "an object").items():
             if not (form[0] in _EXTENDED and str(key).startswith("x-")):
                 yield form[0], (*place, str(key)), child
-    elif form == "text":
-        _is(node, place, str, "a text")
+    elif form in _SCALARS:
+        _is_scalar(node, place, form)
     elif form == "type" and isinstance(node, list | dict):
         yield ["text"], place, node
     elif form == "schema" and isinstance(node, bool):
@@ -98,10 +115,18 @@ def _keys(kind: str, place: Place, node: Mapping[str, Any]) -> Iterator[_Step]:
             yield form, (*place, key), node[key]
 
 
-def _is(node: Any, place: Place, wanted: type, words: str) -> Any:
+def _is(node: Any, place: Place, wanted: Any, words: str) -> Any:
     if not isinstance(node, wanted):
         raise _refused(place, f"{node!a:.80} stands where {words} belongs")
     return node
+
+
+def _is_scalar(node: Any, place: Place, form: str) -> None:
+    wanted, words = _SCALARS[form]
+    _is(node, place, wanted, words)
+    uncountable = form == "count" and (node < 0 or node != int(node))
+    if isinstance(node, bool) is not (form == "flag") or uncountable:
+        raise _refused(place, f"{node!a:.80} stands where {words} belongs")
 
 
 def _refused(place: Place, problem: str) -> StepError:

@@ -13,8 +13,11 @@ from krea_aleph.specdiff.document import children
 from krea_aleph.specdiff.errors import StepError
 
 MAX_TEXT: Final = 20_000
+MAX_SHOWN: Final = 80
+"""How much of a stranger's name a message repeats."""
 
 _PATH: Final = re.compile(r"(/([A-Za-z0-9_~-][A-Za-z0-9._~-]*|\{[A-Za-z_][A-Za-z0-9_]*\}))+")
+_INSIDE: Final = re.compile(r"#/[A-Za-z0-9._~%{}/$ -]{1,300}")
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 _INVISIBLE: Final = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # control characters other than tab and line ends
@@ -35,7 +38,7 @@ def guard_references(document: object) -> None:
     if isinstance(document, dict):
         for key in ("$ref", "$dynamicRef", "$recursiveRef"):
             target = document.get(key)
-            if isinstance(target, str) and not target.startswith("#/"):
+            if isinstance(target, str) and not _INSIDE.fullmatch(target):
                 raise refused(key, f"{target!a:.120} does not stay inside the document")
         for key in ("$id", "$schema", "jsonSchemaDialect"):
             if isinstance(document.get(key), str):
@@ -72,6 +75,24 @@ def guard_text(text: str, place: str) -> None:
     found = _INVISIBLE.search(text)
     if found:
         raise refused(place, f"the character U+{ord(found[0]):04X} hides or reorders text")
+
+
+def guard_texts(node: object, place: str = "") -> None:
+    """Check every name and text in a node, and below it.
+
+    Raises:
+        StepError: One is too long, or holds what nobody sees; the message says where.
+    """
+    if isinstance(node, str):
+        guard_text(node, place or "a text")
+    elif isinstance(node, dict):
+        for name, child in node.items():
+            below = f"{place}/{name[:MAX_SHOWN]}"
+            guard_text(name, f"{below}: this name")
+            guard_texts(child, below)
+    elif isinstance(node, list):
+        for index, child in enumerate(node):
+            guard_texts(child, f"{place}/{index}")
 
 
 def matches(pattern: re.Pattern[str], text: object, place: str, wanted: str) -> None:

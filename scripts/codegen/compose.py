@@ -14,7 +14,7 @@ from krea_aleph.specdiff.compare_operation import find_operation
 from krea_aleph.specdiff.document import children, dump_document
 from krea_aleph.specdiff.errors import StepError
 from krea_aleph.specdiff.resolving import resolve
-from krea_aleph.specdiff.texts import placeholders
+from krea_aleph.specdiff.texts import guard_texts, placeholders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -70,6 +70,7 @@ def compose(published: Mapping[str, Any], before: Mapping[str, Any], rules: Rule
     if missing:
         cut["paths"] = _in_order_of(before["paths"], cut["paths"])
     _trim_tags(cut, published)
+    guard_texts(cut)
     return Composed(_ordered(cut), frozenset(missing))
 
 

@@ -11,10 +11,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from krea_aleph.specdiff.texts import guard_path, guard_text, matches, placeholders, refused
+from krea_aleph.specdiff.texts import (
+    MAX_SHOWN,
+    guard_path,
+    guard_texts,
+    matches,
+    placeholders,
+    refused,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from krea_aleph.specdiff.rules import Expected
 
@@ -45,13 +52,15 @@ def guard_document(document: Mapping[str, Any], expected: Expected) -> None:
     """
     version = document.get("openapi")
     if not isinstance(version, str) or not version.startswith(f"{expected.openapi}."):
-        raise refused("openapi", f"{version!r} is not {expected.openapi}")
+        raise refused("openapi", f"{version!a:.80} is not {expected.openapi}")
     servers = [server.get("url") for server in document.get("servers", [])]
     _unchanged("servers", servers, list(expected.servers))
     _unchanged("security", document.get("security"), list(expected.security))
     schemes = document.get("components", {}).get("securitySchemes", {})
     for name, wanted in expected.schemes.items():
-        found = {key: schemes.get(name, {}).get(key) for key in wanted}
+        scheme = schemes.get(name) if isinstance(schemes, dict) else None
+        known = scheme if isinstance(scheme, dict) else {}
+        found = {key: known.get(key) for key in wanted}
         _unchanged(f"components/securitySchemes/{name}", found, dict(wanted))
     for path in document.get("paths", {}):
         guard_path(path)
@@ -63,8 +72,7 @@ def guard_slice(operations: Mapping[str, Any]) -> None:
     Raises:
         StepError: A name, value or text is outside its allowlist; the message says where.
     """
-    for place, text in _texts(operations, ""):
-        guard_text(text, place)
+    guard_texts(operations)
     for name, operation in operations.items():
         _guard_operation(operation, name)
 
@@ -77,7 +85,7 @@ def _guard_operation(operation: Mapping[str, Any], place: str) -> None:
         problem = f"{operation['path']} and its path parameters {sorted(given)} do not agree"
         raise refused(f"{place}/parameters", problem)
     for key, parameter in operation["parameters"].items():
-        _guard_parameter(key, parameter, f"{place}/parameters/{key}")
+        _guard_parameter(key, parameter, f"{place}/parameters/{key[:MAX_SHOWN]}")
     if operation["body"] is not None:
         _guard_media(operation["body"], f"{place}/body")
     for status, response in operation["responses"].items():
@@ -88,7 +96,7 @@ def _guard_operation(operation: Mapping[str, Any], place: str) -> None:
 def _guard_parameter(key: str, parameter: Mapping[str, Any], place: str) -> None:
     where, _, name = key.partition(".")
     if where not in _PLACES:
-        raise refused(place, f"a parameter cannot be in {where!r}")
+        raise refused(place, f"a parameter cannot be in {where!a:.40}")
     matches(_HEADER if where == "header" else _PROPERTY, name, place, "a plain name")
     if where == "header" and name.lower() in OUR_HEADERS:
         raise refused(place, f"the header {name} is the client's own")
@@ -105,7 +113,7 @@ def _guard_response(response: Mapping[str, Any], place: str) -> None:
 def _guard_media(content: Mapping[str, Any], place: str) -> None:
     if content["media_type"] not in _MEDIA_TYPES:
         known = ", ".join(sorted(_MEDIA_TYPES))
-        raise refused(place, f"media type {content['media_type']!r} is none of {known}")
+        raise refused(place, f"media type {content['media_type']!a:.80} is none of {known}")
     guard_schema(content["schema"], f"{place}/schema")
 
 
@@ -137,7 +145,7 @@ def _guard_types(schema: Mapping[str, Any], place: str) -> None:
     types = schema.get("type", [])
     for name in types if isinstance(types, list) else [types]:
         if name not in _TYPES:
-            raise refused(f"{place}/type", f"{name!r} is no JSON type")
+            raise refused(f"{place}/type", f"{name!a:.80} is no JSON type")
 
 
 def _guard_properties(schema: Mapping[str, Any], place: str) -> None:
@@ -147,7 +155,7 @@ def _guard_properties(schema: Mapping[str, Any], place: str) -> None:
     for name in [*properties, *schema.get("required", [])]:
         matches(_PROPERTY, name, f"{place}/properties", "a plain property name")
         if name.startswith("__"):
-            raise refused(f"{place}/properties", f"{name!r} looks like a Python special name")
+            raise refused(f"{place}/properties", f"{name!a:.80} looks like a Python special name")
     for name, child in properties.items():
         guard_schema(child, f"{place}/properties/{name}")
 
@@ -156,19 +164,7 @@ def _guard_value(value: object, place: str) -> None:
     if isinstance(value, str):
         matches(_VALUE, value, place, "a plain word or phrase")
     elif not (value is None or isinstance(value, bool | int | float)):
-        raise refused(place, f"{value!r} is neither text nor number")
-
-
-def _texts(node: object, place: str) -> Iterator[tuple[str, str]]:
-    if isinstance(node, str):
-        yield place.removeprefix("/"), node
-    elif isinstance(node, dict):
-        for key, child in node.items():
-            yield f"{place}/{key!a}".removeprefix("/"), key
-            yield from _texts(child, f"{place}/{key}")
-    elif isinstance(node, list):
-        for index, child in enumerate(node):
-            yield from _texts(child, f"{place}/{index}")
+        raise refused(place, f"{value!a:.80} is neither text nor number")
 
 
 def _unchanged(place: str, found: object, wanted: object) -> None:

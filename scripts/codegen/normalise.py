@@ -14,6 +14,8 @@ from codegen.slicing import slice_document
 from codegen.unify import unify_slice
 from krea_aleph.specdiff.errors import step
 from krea_aleph.specdiff.respell import respell_slice
+from krea_aleph.specdiff.shape import check_shape
+from krea_aleph.specdiff.texts import guard_references, guard_texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,12 +39,16 @@ class Normalised:
 
 
 def normalise(document: Mapping[str, Any], rules: Rules) -> Normalised:
-    """Guard, slice, respell, correct, unify, hoist, loosen.
+    """Look at its shape, guard, slice, respell, correct, unify, hoist, loosen.
 
     Raises:
         StepError: The document is refused, or a rule no longer fits it.
     """
+    guard_references(document)
+    with step("validate"):
+        check_shape(document)
     with step("guard"):
+        guard_texts(document)
         guard_document(document, rules.expected)
     with step("slice"):
         sliced = slice_document(document, rules)
