@@ -265,7 +265,7 @@ REQUEST: dict[str, tuple[str, Callable[[Contract], object]]] = {
     "an id of a form": ("breaking", lambda c: parameter(c, "/jobs/{id}", "get", "id")["schema"].update(format="uuid")),
     "a status less to ask for": ("breaking", lambda c: parameter(c, "/jobs", "get", "status")["schema"].update(enum=STATUSES[1:])),
     "a placeholder renamed": (
-        "review", all_of(lambda c: parameter(c, "/jobs/{id}", "get", "id").update(name="job_id"), lambda c: parameter(c, "/jobs/{id}", "delete", "id").update(name="job_id"), move(lambda c: c["paths"], "/jobs/{id}", "/jobs/{job_id}"))),
+        "docs", all_of(lambda c: parameter(c, "/jobs/{id}", "get", "id").update(name="job_id"), lambda c: parameter(c, "/jobs/{id}", "delete", "id").update(name="job_id"), move(lambda c: c["paths"], "/jobs/{id}", "/jobs/{job_id}"))),
     # Bodies.
     "a body that we always send is required": ("review", put(body, required=True)),
     "another media type too": ("feature", lambda c: body(c)["content"].update({"application/xml": {}})),
