@@ -404,8 +404,8 @@ def test_a_token_in_an_address_is_not_told(desk: Desk) -> None:
 def test_it_runs_on_the_standard_library_alone(desk: Desk) -> None:
     """The job with the token installs nothing: nobody's package runs beside it."""
     desk.propose(an_update())
-    for folder in ("krea_aleph", "scripts/updating"):
-        shutil.copytree(ROOT / folder, desk.root / folder)
+    for folder in ("krea_aleph", "scripts/codegen", "scripts/updating"):
+        shutil.copytree(ROOT / folder, desk.root / folder, dirs_exist_ok=True)
     for program in ("bootstrap.py", "update"):
         shutil.copy(ROOT / "scripts" / program, desk.root / "scripts")
     script = [sys.executable, "-S", str(desk.root / "scripts/update")]
