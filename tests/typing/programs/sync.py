@@ -1,5 +1,6 @@
 """Every public verb of the synchronous client, as a user writes it."""
 
+import warnings
 from pathlib import Path
 
 from krea_aleph import (
@@ -9,6 +10,7 @@ from krea_aleph import (
     InvalidRequestError,
     Job,
     JobFailedError,
+    KreaDeprecationWarning,
     KreaError,
     PollPolicy,
     RateLimitError,
@@ -16,6 +18,7 @@ from krea_aleph import (
     SubmitVetoedError,
     Update,
     WaitTimeoutError,
+    contract,
 )
 
 STYLE: AlephOptions = {
@@ -75,3 +78,9 @@ def handle(aleph: Aleph) -> str | None:
         return f"{error.status_code + 1}"
     except KreaError as error:
         return error.job_id
+
+
+def watch_the_contract() -> list[str]:
+    """List what is going to end, and stop in time where it is used."""
+    warnings.simplefilter("error", KreaDeprecationWarning)
+    return [notice.operation for notice in contract.notices().values() if notice.retired is None]
