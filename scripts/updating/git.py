@@ -22,6 +22,8 @@ _EMAIL: Final = {
     "GIT_AUTHOR_EMAIL": "spec-update@localhost",
     "GIT_COMMITTER_EMAIL": "spec-update@localhost",
 }
+# A run from inside a hook of git's would be told to work on that repository's index.
+_LOCATIONS: Final = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"})
 _SECRET: Final = re.compile(r"://[^/@\s]+@")  # who pushes, and with what, in an address
 _RELEASE: Final = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
 
@@ -109,7 +111,3 @@ class Repository:
             )
         except OSError as error:
             raise UpdateError("git", f"git cannot be started: {error}") from error
-
-
-# A run from inside a hook of git's would be told to work on that repository's index.
-_LOCATIONS: Final = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"})

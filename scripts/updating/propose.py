@@ -122,7 +122,7 @@ def _regenerate(root: Path, source: Path | None) -> tuple[bytes, bytes]:
     done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, check=False)
     if done.returncode:
         problem = "it stopped, as it says above; nothing was proposed"
-        raise UpdateError("scripts/regenerate", problem, exit_code=done.returncode)
+        raise UpdateError("scripts/regenerate", problem, exit_code=max(done.returncode, 1))
     return done.stdout, readable.read_bytes() if readable.exists() else b""
 
 
