@@ -56,7 +56,7 @@ def of_operations(*names: str) -> Iterator[Caution]:
 def of_field(operation: str, field: str, state: str, words: str) -> Caution:
     """Return what is to be said of a field of a request: it is deprecated, or was renamed."""
     facts = {"operation": operation, "source": "contract", "state": state, "field": field}
-    return Caution((operation, field), f"{field}: {words}. {_source()}", facts)
+    return Caution(("field", operation, field), f"{field}: {words}. {_source()}", facts)
 
 
 def of_answer(operation: str, signals: Signals) -> Caution | None:
@@ -65,18 +65,19 @@ def of_answer(operation: str, signals: Signals) -> Caution | None:
     if known is not None and signals.sunset in {None, known.sunset}:
         return None
     since = f" since {signals.since}" if signals.since else ""
-    words = f"{operation}: Krea's answers say that it is deprecated{since}"
+    says = f"say that it is deprecated{since}" if signals.deprecated else "announce its end"
     ends = _ends(signals.sunset, signals.replacement, signals.url)
     facts = _facts(
         operation=operation,
         source="answer",
-        state="deprecated",
+        state="deprecated" if signals.deprecated else "announced",
         since=signals.since,
         sunset=signals.sunset,
         replacement=signals.replacement,
         url=signals.url,
     )
-    return Caution((operation, f"{signals.since}", f"{signals.sunset}"), f"{words}{ends}", facts)
+    key = ("answer", operation, f"{signals.since}", f"{signals.sunset}")
+    return Caution(key, f"{operation}: Krea's answers {says}{ends}", facts)
 
 
 def retirement(operation: str) -> str:
@@ -130,7 +131,7 @@ def _of_contract(known: Notice) -> Caution:
         state, since = "deprecated", known.deprecated
         words = f"Krea advises against it since {since}"
     else:
-        state, since = "deprecated", None
+        state, since = "announced", None
         words = "its end is announced"
     ends = _ends(known.sunset, known.replacement, known.migration_url)
     facts = _facts(
@@ -143,7 +144,7 @@ def _of_contract(known: Notice) -> Caution:
         url=known.migration_url,
     )
     text = f"{known.operation}: {words}{ends} {_source()}"
-    return Caution((known.operation, state), text, facts)
+    return Caution(("contract", known.operation, state), text, facts)
 
 
 def _ends(sunset: str | None, replacement: str | None, url: str | None) -> str:

@@ -41,13 +41,15 @@ _ADDRESS: Final = re.compile(
 class Signals(NamedTuple):
     """What an answer says about the end of what was called; days are YYYY-MM-DD."""
 
-    since: str | None
+    deprecated: bool = False
+    """Whether it is said to be so; without that there is only a day or a link."""
+    since: str | None = None
     """The day from which it is deprecated, where one is named."""
-    sunset: str | None
+    sunset: str | None = None
     """The day on which it is switched off."""
-    replacement: str | None
+    replacement: str | None = None
     """Where what comes next is to be found."""
-    url: str | None
+    url: str | None = None
     """A page about it."""
 
 
@@ -75,7 +77,7 @@ def _read(deprecation: str, end: str, link: str) -> Signals | None:
     replacement = links.get("successor-version")
     if not (deprecated or sunset or url or replacement):
         return None
-    return Signals(since, sunset, replacement, url)
+    return Signals(deprecated, since, sunset, replacement, url)
 
 
 def _deprecation(value: str) -> tuple[bool, str | None]:

@@ -302,7 +302,7 @@ class ModelUnavailableError(APIStatusError):
         self, operation: str, status_code: int, headers: Mapping[str, str], body: bytes
     ) -> None:
         super().__init__(operation, status_code, headers, body)
-        signals = read_signals(headers) or Signals(None, None, None, None)
+        signals = read_signals(headers) or Signals()
         self.sunset_date = _text_in(self.body, "sunset_date", "sunset") or signals.sunset
         self.replacement = _text_in(self.body, "replacement") or signals.replacement
         self.migration_url = _text_in(self.body, "migration_url") or signals.url

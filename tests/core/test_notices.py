@@ -79,7 +79,8 @@ def test_the_pinned_contract_in_words(ends: Endings, facts: dict[str, str], word
     assert words in str(warning.message)
     assert f"So says the contract of {contract.date}" in str(warning.message)
     (event,) = told(stage)
-    state = "retired" if "retired" in facts else "deprecated"
+    state = next(name for name in ("retired", "deprecated", "sunset") if name in facts)
+    state = "announced" if state == "sunset" else state
     assert (event["operation"], event["source"], event["state"]) == (ALEPH, "contract", state)
     assert event.get("sunset") == facts.get("sunset")
     assert set(contract.notices()) == {ALEPH}

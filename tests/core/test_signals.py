@@ -12,32 +12,34 @@ NEW_YEAR = "Tue, 01 Jan 2030 00:00:00 GMT"
 PAGE = '<https://docs.example/deprecations#aleph>; rel="deprecation"; type="text/html"'
 
 
-def signals(
-    since: str | None = None,
-    sunset: str | None = None,
-    replacement: str | None = None,
-    url: str | None = None,
+def deprecated(since: str | None = None) -> Signals:
+    """Expect a deprecation and no more."""
+    return Signals(True, since, None, None, None)
+
+
+def announced(
+    *, sunset: str | None = None, replacement: str | None = None, url: str | None = None
 ) -> Signals:
-    """Say what is expected."""
-    return Signals(since, sunset, replacement, url)
+    """Expect a day or links."""
+    return Signals(False, None, sunset, replacement, url)
 
 
 DEPRECATION = {
-    "true": signals(),
-    "True": signals(),
-    "?1": signals(),
-    "true, true": signals(),
-    "@1688169599": signals("2023-06-30"),
-    "@1688169599.5;x=1": signals("2023-06-30"),
-    "@1688169599, @1688169599": signals("2023-06-30"),
-    "@-86400": signals("1969-12-31"),
-    "Sun, 11 Nov 2018 23:59:59 GMT": signals("2018-11-11"),
-    "Sun, 11 Nov 2018 23:59:59 -0000": signals("2018-11-11"),
-    "Sun, 11 Nov 2018 23:59:59 EST": signals("2018-11-12"),
-    "2026-01-02": signals("2026-01-02"),
-    '"2026-01-02T03:04:05Z"': signals("2026-01-02"),
-    "true, Sun, 11 Nov 2018 23:59:59 GMT": signals("2018-11-11"),
-    'version="v1", date="Sun, 11 Nov 2018 23:59:59 GMT"': signals("2018-11-11"),
+    "true": deprecated(),
+    "True": deprecated(),
+    "?1": deprecated(),
+    "true, true": deprecated(),
+    "@1688169599": deprecated("2023-06-30"),
+    "@1688169599.5;x=1": deprecated("2023-06-30"),
+    "@1688169599, @1688169599": deprecated("2023-06-30"),
+    "@-86400": deprecated("1969-12-31"),
+    "Sun, 11 Nov 2018 23:59:59 GMT": deprecated("2018-11-11"),
+    "Sun, 11 Nov 2018 23:59:59 -0000": deprecated("2018-11-11"),
+    "Sun, 11 Nov 2018 23:59:59 EST": deprecated("2018-11-12"),
+    "2026-01-02": deprecated("2026-01-02"),
+    '"2026-01-02T03:04:05Z"': deprecated("2026-01-02"),
+    "true, Sun, 11 Nov 2018 23:59:59 GMT": deprecated("2018-11-11"),
+    'version="v1", date="Sun, 11 Nov 2018 23:59:59 GMT"': deprecated("2018-11-11"),
     "false": None,
     "?0": None,
     "": None,
@@ -76,19 +78,21 @@ SUNSET = {
 def test_sunset(value: str) -> None:
     """A day is a day, in every spelling that HTTP has had."""
     expected = SUNSET[value]
-    assert read_signals({"sunset": value}) == (signals(sunset=expected) if expected else None)
+    assert read_signals({"sunset": value}) == (announced(sunset=expected) if expected else None)
 
 
 LINKS = {
-    PAGE: signals(url="https://docs.example/deprecations#aleph"),
-    "<https://docs.example/a?sig=1>;REL=Deprecation": signals(url="https://docs.example/a"),
-    "<https://docs.example/a> ; rel = sunset": signals(url="https://docs.example/a"),
-    "<https://docs.example/a>; rel='sunset'": signals(url="https://docs.example/a"),
-    '</v2/x>; title="a, <b>; \\"c\\""; rel="help successor-version"': signals(replacement="/v2/x"),
-    f'<https://other.example/>; rel="preload", {PAGE}, </v2>; rel=successor-version': signals(
+    PAGE: announced(url="https://docs.example/deprecations#aleph"),
+    "<https://docs.example/a?sig=1>;REL=Deprecation": announced(url="https://docs.example/a"),
+    "<https://docs.example/a> ; rel = sunset": announced(url="https://docs.example/a"),
+    "<https://docs.example/a>; rel='sunset'": announced(url="https://docs.example/a"),
+    '</v2/x>; title="a, <b>; \\"c\\""; rel="help successor-version"': announced(
+        replacement="/v2/x"
+    ),
+    f'<https://other.example/>; rel="preload", {PAGE}, </v2>; rel=successor-version': announced(
         replacement="/v2", url="https://docs.example/deprecations#aleph"
     ),
-    "</first>; rel=sunset, </second>; rel=deprecation, </third>; rel=deprecation": signals(
+    "</first>; rel=sunset, </second>; rel=deprecation, </third>; rel=deprecation": announced(
         url="/second"
     ),
     "</a>; rel=next; rel=sunset": None,
@@ -116,7 +120,7 @@ def test_all_together() -> None:
     """What Krea documents is read as a whole; headers about anything else say nothing."""
     headers = {"deprecation": "true", "sunset": NEW_YEAR, "link": PAGE, "date": NEW_YEAR}
     page = "https://docs.example/deprecations#aleph"
-    assert read_signals(headers) == signals(None, "2030-01-01", None, page)
+    assert read_signals(headers) == Signals(True, None, "2030-01-01", None, page)
     assert read_signals({"date": NEW_YEAR}) is None
 
 
