@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from evolution.matrix import build_library
+from evolution.matrix import build_version
 
 PROGRAM = """\
 from pathlib import Path
@@ -31,7 +31,7 @@ def run(aleph: Aleph) -> None:
 
 def test_what_is_new_is_typed_and_what_is_gone_is_flagged(tmp_path: Path, tools: Path) -> None:
     """New options have types, one that is called like our parameter too; old ones are errors."""
-    library = build_library("next-b", tmp_path, tools)
+    library = build_version("next-b", tmp_path, tools)
     (tmp_path / "program.py").write_text(PROGRAM)
     options = ["--strict", "--config-file=", "--no-incremental", f"--cache-dir={os.devnull}"]
     done = subprocess.run(

@@ -10,13 +10,7 @@ from typing import Any
 import pytest
 
 from checkouts import Checkout
-from evolution.matrix import (
-    ACCEPTED,
-    LINEAGE,
-    build_package,
-    deciding_checkout,
-    description,
-)
+from evolution.matrix import ACCEPTED, build_version, deciding_checkout, description
 from krea_aleph.specdiff.errors import EXIT_CODES
 
 KNOWN = ["v1", "v3", "v4", "absent"]
@@ -70,8 +64,7 @@ def test_along_the_history_and_back(history: list[str], tmp_path: Path, tools: P
         assert checkout.run("--check").returncode == 0
         assert seen.setdefault(now, checkout.files()) == checkout.files()
     for version in history:
-        fresh = deciding_checkout(tmp_path / f"fresh-{version}", tools)
-        direct = package(build_package(LINEAGE[version], tmp_path / "direct" / version, fresh))
+        direct = package(build_version(version, tmp_path / "direct", tools) / "krea_aleph_api")
         walked = {
             name.removeprefix("generated/krea_aleph_api/"): data
             for name, data in seen[version].items()

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,26 +68,25 @@ def deciding_checkout(folder: Path, python: Path) -> Checkout:
     return checkout
 
 
-def build_package(versions: Sequence[str], folder: Path, checkout: Checkout) -> Path:
-    """Build the package that a checkout generates when it follows these versions in turn."""
-    folder.mkdir(parents=True)
-    command = [checkout.python, "-I", HERE / "build_library.py", checkout.root, folder]
-    _run([*command, *map(description, versions)])
-    return folder / "krea_aleph_api"
+def build_library(documents: Iterable[Path], library: Path, checkout: Checkout) -> None:
+    """Make a folder with the library that a checkout gives when it follows documents in turn."""
+    library.mkdir(parents=True)
+    command = [checkout.python, "-I", HERE / "build_library.py", checkout.root, library]
+    _run([*command, *documents])
+    (library / "krea_aleph").symlink_to(ROOT / "krea_aleph")
 
 
-def build_library(version: str, folder: Path, python: Path) -> Path:
+def build_version(version: str, folder: Path, python: Path) -> Path:
     """Make a folder with the library as a release that follows a version has it."""
     checkout = deciding_checkout(folder / "checkouts" / version, python)
-    build_package(LINEAGE[version], folder / version, checkout)
-    (folder / version / "krea_aleph").symlink_to(ROOT / "krea_aleph")
+    build_library(map(description, LINEAGE[version]), folder / version, checkout)
     return folder / version
 
 
 def build_libraries(folder: Path, python: Path) -> dict[str, Path]:
     """Make such a folder for every version."""
     with ThreadPoolExecutor(2) as pool:
-        folders = pool.map(lambda version: build_library(version, folder, python), VERSIONS)
+        folders = pool.map(lambda version: build_version(version, folder, python), VERSIONS)
         return dict(zip(VERSIONS, folders, strict=True))
 
 
@@ -108,8 +107,10 @@ class Played:
 
 def play_all(libraries: Mapping[str, Path]) -> dict[str, Played]:
     """Play every scenario with every library on every server."""
+    servers = [*map(description, VERSIONS)]
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(libraries, pool.map(_play, libraries.values()), strict=True))
+        played = pool.map(lambda library: play(library, servers), libraries.values())
+        return dict(zip(libraries, played, strict=True))
 
 
 def marks_of(played: Mapping[str, Played]) -> Marks:
@@ -118,8 +119,8 @@ def marks_of(played: Mapping[str, Played]) -> Marks:
     return {title: {name: one.marks[title] for name, one in played.items()} for title in titles}
 
 
-def _play(library: Path) -> Played:
-    servers = map(description, VERSIONS)
+def play(library: Path, servers: Iterable[Path]) -> Played:
+    """Play every scenario with one library against emulators of these descriptions."""
     played = Played(**json.loads(_run([sys.executable, HERE / "play.py", *servers], library)))
     assert played.package == str(library / "krea_aleph_api"), "another library was played with"
     return played

@@ -115,8 +115,8 @@ class Stage:
     @property
     def tells_reasons(self) -> bool:
         """Whether a job has a place of its own for why it failed."""
-        schemas = json.loads(self.document.read_bytes())["components"]["schemas"]
-        return "error" in schemas["Job"]["properties"]
+        job = json.loads(self.document.read_bytes())["components"]["schemas"]["Job"]
+        return '"error"' in json.dumps(job)
 
     def client(self) -> Aleph:
         """Return a client that does not insist on what this server has never heard of."""
