@@ -7,6 +7,7 @@ sends a byte now and then keeps nobody waiting.
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import socket
@@ -93,7 +94,7 @@ def fetch_description(upstream: Upstream, etag: str | None = None) -> Fetched:
 
 
 def _no_markup(fetched: Fetched) -> Fetched:
-    if fetched.data is not None and fetched.data.lstrip().startswith(b"<"):
+    if fetched.data and fetched.data.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"<"):
         raise UnavailableError("fetch", f"{fetched.url} gave a web page, not a description")
     return fetched
 

@@ -96,7 +96,7 @@ def check_edits(count: int, rules: Rules, reads: Reads) -> None:
 
 def test_any_edit_is_judged_or_refused(rules: Rules, reads: Reads) -> None:
     """No mutilated description makes the comparison stumble (a sample)."""
-    check_edits(120, rules, reads)
+    check_edits(80, rules, reads)
 
 
 @pytest.mark.long
@@ -117,7 +117,7 @@ def test_a_document_compared_with_itself_has_not_changed(rules: Rules, reads: Re
             return
         assert found == []
 
-    settings(max_examples=50)(given(EDITS)(same))()
+    settings(max_examples=30)(given(EDITS)(same))()
 
 
 TEXTS = st.one_of(
@@ -139,4 +139,4 @@ def test_any_file_is_read_or_refused(tmp_path: Path, capfd: pytest.CaptureFixtur
         assert code == 0 or (said.out, said.err.count("\n")) == ("", 1), (data, said)
         assert "Error: " not in said.err
 
-    settings(max_examples=80)(given(TEXTS)(read))()
+    settings(max_examples=60)(given(TEXTS)(read))()

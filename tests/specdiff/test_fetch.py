@@ -89,6 +89,7 @@ def test_redirects_within_the_server(site: Site) -> None:
         "//elsewhere.example/a",
         "file:///etc/passwd",
         "https://[",
+        "https://localhost:port/a",
         "",
     ],
 )
@@ -261,6 +262,7 @@ def test_the_document_comes_first(site: Site) -> None:
         answer(b"", status="404 Not Found"),
         answer(b"", status="502 Bad Gateway"),
         answer(b"<html>", "Content-Type: text/html"),
+        answer(b"\xef\xbb\xbf\n<html>"),
         b"",
     ],
 )
