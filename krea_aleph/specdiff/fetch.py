@@ -212,14 +212,8 @@ async def _follow(client: httpx.AsyncClient, url: httpx.URL, max_bytes: int) -> 
 
 def _target(answer: httpx.Response, first: httpx.URL) -> httpx.URL:
     """Return where a redirect leads: to the same server, or nowhere."""
-    import httpx  # noqa: PLC0415 - as above
-
     location = answer.headers.get("location", "")
-    try:
-        target = answer.url.join(location)
-    except httpx.InvalidURL as error:
-        problem = f"{answer.url} redirects to {location!a:.200}, which is no address"
-        raise StepError("fetch", problem) from error
+    target = answer.url.join(location)
     if not location or _origin(target) != _origin(first):
         problem = (
             f"{answer.url} redirects to another server, {location!a:.200}; if that is right,"
@@ -299,8 +293,17 @@ def _explained(url: httpx.URL, error: Exception) -> StepError:
     if isinstance(error, httpx.ConnectError):
         problem = f"{url.netloc.decode()} cannot be reached ({_reason(*_causes(error))}); check"
         return UnavailableError("fetch", f"{problem} the network and HTTPS_PROXY, {_NO_FILE}")
+    return _broken(url, error)
+
+
+def _broken(url: httpx.URL, error: Exception) -> StepError:
+    """Say what went wrong once there was a connection."""
+    import httpx  # noqa: PLC0415 - as above
+
     if isinstance(error, zlib.error) or "complete message body" in str(error):
         return StepError("fetch", f"{url}: the answer is cut off or damaged ({error}); try again")
+    if "location header" in str(error):
+        return StepError("fetch", f"{url} redirects to what is no address ({error})")
     if isinstance(error, httpx.ProxyError):
         return StepError("fetch", f"{url}: the proxy refuses ({error}); check HTTPS_PROXY")
     problem = f"{url}: the connection failed ({_reason(error)}); try again, {_NO_FILE}"

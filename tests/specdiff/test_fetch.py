@@ -89,7 +89,6 @@ def test_redirects_within_the_server(site: Site) -> None:
         "//elsewhere.example/a",
         "file:///etc/passwd",
         "https://[",
-        "https://localhost:port/a",
         "",
     ],
 )
@@ -99,6 +98,13 @@ def test_redirects_to_elsewhere(site: Site, location: str) -> None:
     error = refusal(site, answer(b"", f"Location: {told}", status="301 Moved"))
     assert repr(told) in error.problem
     assert len(site.requests) == 1
+
+
+def test_redirects_to_nowhere(site: Site) -> None:
+    """What is no address is said to be none, and no way around it is looked for."""
+    error = refusal(site, answer(b"", "Location: https://localhost:port/a", status="302 Found"))
+    assert "redirects to what is no address" in error.problem
+    assert not isinstance(error, UnavailableError)
 
 
 CUT = answer(b"x" * 10, "Content-Length: 20")
