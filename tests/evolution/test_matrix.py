@@ -53,7 +53,7 @@ def test_what_is_new_is_told_once(played: dict[str, Played]) -> None:
     assert {*played["v4"].told["next-b"]} - {*played["v4"].told["next-a"]} == {
         "answer deprecated create_aleph_job",
         "field AssetPage.nextCursor null",
-        "field JobPage.nextCursor null",
+        "field JobPage.nextCursor string",
         "status delete_asset 204",
         "status delete_job 204",
         "type Job.error string",
