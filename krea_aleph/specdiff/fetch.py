@@ -162,12 +162,16 @@ def _checked(address: str) -> httpx.URL:
 
 
 def _trust(ca: Path | None) -> ssl.SSLContext:
+    """Trust a file, or what the environment names (both, if it names both), or the usual ones."""
     import httpx  # noqa: PLC0415 - as above
 
+    file, folder = (os.environ.get(name) or None for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
     try:
-        return ssl.create_default_context(cafile=ca) if ca else httpx.create_ssl_context()
+        if ca or not (file or folder):
+            return ssl.create_default_context(cafile=ca) if ca else httpx.create_ssl_context()
+        return ssl.create_default_context(cafile=file, capath=folder)
     except OSError as error:
-        named = str(ca) if ca else f"SSL_CERT_FILE={os.environ.get('SSL_CERT_FILE')}"
+        named = str(ca) if ca else f"SSL_CERT_FILE={file}"
         problem = f"the certificates to trust cannot be read ({named}): {error}"
         raise StepError("fetch", problem) from error
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 import socket
 import socketserver
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 
 from krea_aleph.specdiff.errors import StepError
@@ -212,6 +215,22 @@ def test_whom_to_trust(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "bad.pem").write_text("no certificate")
     with pytest.raises(StepError, match=r"bad.pem"):
         fetch(url, ca=tmp_path / "bad.pem")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl names the certificates")
+def test_a_folder_of_certificates(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SSL_CERT_DIR counts as well, alone or beside a file."""
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    shutil.copy(site.ca, folder)
+    subprocess.run(["openssl", "rehash", str(folder)], check=True)  # noqa: S607 - found above
+    monkeypatch.setenv("SSL_CERT_DIR", str(folder))
+    url = site.put("/a", DOCUMENT)
+    for others in ("", certifi.where()):
+        monkeypatch.setenv("SSL_CERT_FILE", others)
+        assert fetch(url).data == DOCUMENT
 
 
 def test_something_without_tls() -> None:
