@@ -22,6 +22,10 @@ PATIENCE: Final = 10.0
 """Real seconds within which the thread must have started, or stopped."""
 
 
+# A connection that is just being accepted is seen a turn or two of the loop later.
+_ROUNDS: Final = 5
+
+
 class _Protocol(H11Protocol):
     """HTTP that hands the connection to the application, which may have to break it."""
 
@@ -58,14 +62,20 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
             server.close()
+        for _ in range(_ROUNDS):
+            await self._cut()
+        for listener in sockets or ():
+            listener.close()
+
+    async def _cut(self) -> None:
+        """Break every connection, and let the loop close it."""
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         tasks = list(self.server_state.tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for listener in sockets or ():
-            listener.close()
+        await asyncio.sleep(0)
 
 
 class ThreadedServer:
