@@ -14,7 +14,8 @@ from typing import Any, Final, TypeAlias
 import pytest
 
 from checkouts import Checkout
-from evolution.matrix import ALEPH, WORKS, build_library, description, play
+from evolution.matrix import build_library, description, play
+from evolution.terms import ALEPH, WORKS
 
 Key: TypeAlias = str | int
 Edit: TypeAlias = tuple[tuple[Key, ...], Any]

@@ -4,19 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from evolution.matrix import (
-    BAD_REQUEST,
-    NOT_FOUND,
-    PAIR,
-    REFUSED_HERE,
-    VERSIONS,
-    WORKS,
-    Played,
-    marks_of,
-    read_table,
-    request_body,
-)
+from evolution.matrix import VERSIONS, Played, description, marks_of, read_table
 from evolution.page import PAGE, Pair, page
+from evolution.terms import BAD_REQUEST, NOT_FOUND, PAIR, REFUSED_HERE, WORKS, request_body
 
 MARKS = read_table()
 PAIRS = [Pair(MARKS, library, server) for library in VERSIONS for server in VERSIONS]
@@ -85,15 +75,17 @@ def test_the_page_tells_the_table() -> None:
 
 def test_every_field_of_every_version_is_tried() -> None:
     """No optional field of any version is left out."""
-    known = {name for version in VERSIONS for name in request_body(version)["properties"]}
+    known = {
+        name for version in VERSIONS for name in request_body(description(version))["properties"]
+    }
     assert {*FIELDS} == known - PAIR
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair.library} on {pair.server}")
 def test_an_option_goes_where_both_contracts_say(pair: Pair) -> None:
     """What a library offers is sent, what it does not know only as extra_body; Krea decides."""
-    offered = request_body(pair.own)["properties"]
-    strict = {*pair.insisted_on} <= request_body(pair.server)["properties"].keys()
+    offered = request_body(description(pair.own))["properties"]
+    strict = {*pair.insisted_on} <= request_body(description(pair.server))["properties"].keys()
     for field in FIELDS:
         taken = _taken(pair.server, field)
         assert pair.mark(f"extra_body {field}") == taken, field
@@ -103,7 +95,7 @@ def test_an_option_goes_where_both_contracts_say(pair: Pair) -> None:
 
 def _taken(server: str, field: str) -> str:
     """Return what a server makes of a field."""
-    properties = request_body(server)["properties"]
+    properties = request_body(description(server))["properties"]
     if not properties:
         return NOT_FOUND
     old_name = server == "next-b" and field == "init_image_url"

@@ -10,15 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from checkouts import ROOT, Checkout
 
 HERE: Final = Path(__file__).parent
 HISTORY: Final = ROOT / "tests/codegen/history"
 TABLE: Final = ROOT / "tests/evolution/marks.json"
-ALEPH: Final = "/generate/video/runway/aleph"
-PAIR: Final = frozenset({"init_video", "prompt"})
 
 VERSIONS: Final[Mapping[str, str]] = {
     "v1": "as published in early 2026",
@@ -36,9 +34,6 @@ LINEAGE: Final[Mapping[str, Sequence[str]]] = {
 # As somebody decides who releases a library for next-b.
 ACCEPTED: Final = "create_aleph_job.body.audience"
 
-WORKS, REFUSED_HERE, BAD_REQUEST, NOT_FOUND = "+hbn"
-"""Works; refused by the library before any request; by Krea with 400 or 422; by Krea with 404."""
-
 Marks: TypeAlias = dict[str, dict[str, str]]
 """By scenario and library: a mark for each server, in the order of the versions."""
 
@@ -46,16 +41,6 @@ Marks: TypeAlias = dict[str, dict[str, str]]
 def description(version: str) -> Path:
     """Return the path of a version of the description."""
     return HISTORY / f"{version}.json"
-
-
-def request_body(version: str) -> Mapping[str, Any]:
-    """Return the schema of a request to start a job; an empty one where there is no such thing."""
-    paths = json.loads(description(version).read_bytes())["paths"]
-    if ALEPH not in paths:
-        return {"properties": {}, "required": []}
-    content = paths[ALEPH]["post"]["requestBody"]["content"]
-    schema: Mapping[str, Any] = content["application/json"]["schema"]
-    return schema
 
 
 def deciding_checkout(folder: Path, python: Path) -> Checkout:

@@ -6,17 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from evolution.matrix import (
-    BAD_REQUEST,
-    NOT_FOUND,
-    PAIR,
-    REFUSED_HERE,
-    ROOT,
-    VERSIONS,
-    WORKS,
-    Marks,
-    request_body,
-)
+from evolution.matrix import ROOT, VERSIONS, Marks, description
+from evolution.terms import BAD_REQUEST, NOT_FOUND, PAIR, REFUSED_HERE, WORKS, request_body
 
 PAGE: Final = ROOT / "docs/evolution.md"
 
@@ -106,12 +97,12 @@ class Pair:
     @property
     def demanded(self) -> list[str]:
         """What the server demands beside the video and the prompt."""
-        return sorted({*request_body(self.server)["required"]} - PAIR)
+        return sorted({*request_body(description(self.server))["required"]} - PAIR)
 
     @property
     def insisted_on(self) -> list[str]:
         """What the library demands beside them."""
-        return sorted({*request_body(self.own)["required"]} - PAIR)
+        return sorted({*request_body(description(self.own))["required"]} - PAIR)
 
     @property
     def refused(self) -> list[str]:
@@ -134,7 +125,7 @@ class Pair:
     @property
     def verdict(self) -> str:
         """The pair in a word."""
-        if not request_body(self.server)["properties"]:
+        if not request_body(description(self.server))["properties"]:
             return "gone"
         if self.mark(BARE) == BAD_REQUEST:
             return "add"
