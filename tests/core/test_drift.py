@@ -15,7 +15,6 @@ from krea_aleph._drift import Known, Unknown
 from krea_aleph._exchange import exchange
 from krea_aleph._steps import Request
 from krea_aleph._telemetry import Memory
-from krea_aleph._wire import unknown_in
 
 from .transcript import Stage, answer, configured
 
@@ -28,6 +27,46 @@ JOB = {
     "result": {"urls": ["https://a.example/1", {"type": "preview", "url": "https://a.example/2"}]},
 }
 SECRET = "a prompt, an address, a key"
+
+# What the contract of November 2026 says, in short; the pinned one may have more by now.
+REFUSED: dict[str, tuple[str, ...]] = {"404": ("ErrorBody",)}
+KNOWN = Known(
+    {
+        "create_aleph_job": {"200": ("Job",), "429": ("ErrorBody",)},
+        "get_job": {"200": ("Job",), **REFUSED},
+        "delete_job": {"200": (), **REFUSED},
+        "list_jobs": {"200": ("JobPage",)},
+        "get_asset": {"200": ("Asset",), **REFUSED},
+        "upload_asset": {"200": ("Asset",)},
+    },
+    {
+        "Asset": {
+            "id": ("string",),
+            "image_url": ("string",),
+            "metadata": ("any",),
+            "size_bytes": ("null", "number"),
+            "width": ("null", "number"),
+        },
+        "ErrorBody": {"error": ("string",)},
+        "Job": {
+            "completed_at": ("null", "string"),
+            "created_at": ("string",),
+            "error": ("JobError",),
+            "job_id": ("string",),
+            "result": ("JobResult", "null"),
+            "status": ("JobStatus",),
+        },
+        "JobError": {"code": ("string",), "message": ("string",)},
+        "JobPage": {"items": ("Job[]",), "next_cursor": ("null", "string")},
+        "JobResult": {"style_id": ("string",), "urls": ("JobOutput[]", "string[]")},
+        "JobOutput": {"type": ("JobOutputType",), "url": ("string",)},
+    },
+    {
+        "JobOutputType": ("model", "preview"),
+        "JobStatus": ("queued", "processing", "completed", "failed", "cancelled"),
+    },
+)
+unknown_in = KNOWN.unknown_in
 
 # What Krea was seen to send although its description does not say so, and what may come.
 DEVIATIONS: list[tuple[dict[str, Any], list[tuple[str, str, str]]]] = [
@@ -48,7 +87,7 @@ DEVIATIONS: list[tuple[dict[str, Any], list[tuple[str, str, str]]]] = [
     ({"result": {"urls": {"node": SECRET}}}, [("type", "JobResult.urls", "object")]),
     ({"result": {"urls": [7]}}, [("type", "JobResult.urls[]", "integer")]),
     ({"result": {"urls": [{"type": "mask", "url": SECRET}]}}, [
-        ("value", "JobResultUrlsItemOption2.type", "mask"),
+        ("value", "JobOutput.type", "mask"),
     ]),
     ({"result": {"video_url": SECRET}}, [("field", "JobResult.video_url", "string")]),
     ({SECRET: {"a": SECRET}}, [("field", "Job.(no plain name)", "object")]),
@@ -186,20 +225,20 @@ def test_it_is_told_once_with_the_contract_it_was_held_against(
 ) -> None:
     """One event for each thing and client says what, where, and which contract does not know it."""
     config = configured(account="studio")
-    stage = Stage(answer(JOB | {"status": "upscaling", "type": 1, "style": SECRET}))
+    stage = Stage(answer(JOB | {"status": "reticulating", "xtype": 1, "xstyle": SECRET}))
     with caplog.at_level(logging.INFO, "krea_aleph"):
         for _ in range(3):
             stage.play(exchange(config, GET))
     events = [event for event in stage.events if event.kind == "drift"]
     assert [(event.attributes["unknown"], event.attributes["where"]) for event in events] == [
-        ("value", "Job.status"), ("field", "Job.type"), ("field", "Job.style"),
+        ("value", "Job.status"), ("field", "Job.xtype"), ("field", "Job.xstyle"),
     ]  # fmt: skip
     assert events[0].account == "studio"
     assert events[0].attributes == {
         "operation": "get_job",
         "unknown": "value",
         "where": "Job.status",
-        "found": "upscaling",
+        "found": "reticulating",
         "contract": contract.sha256[:12],
         "contract_date": contract.date,
         "generator": contract.generator,
@@ -210,7 +249,7 @@ def test_it_is_told_once_with_the_contract_it_was_held_against(
 def test_a_field_is_one_thing_whatever_it_holds() -> None:
     """An unknown field that is null at first and a text later is told once."""
     config = configured()
-    stage = Stage(*(answer(JOB | {"style": value}) for value in (None, "x", 1)))
+    stage = Stage(*(answer(JOB | {"xstyle": value}) for value in (None, "x", 1)))
     for _ in range(3):
         stage.play(exchange(config, GET))
     assert stage.kinds().count("drift") == 1
@@ -220,11 +259,11 @@ def test_what_is_remembered_is_bounded() -> None:
     """A server that invents a field in each answer is heard a hundred times; a word still is."""
     config = configured()
     fields = [answer(JOB | {f"field{number}": 1}) for number in range(150)]
-    stage = Stage(*fields, answer(JOB | {"status": "upscaling"}))
+    stage = Stage(*fields, answer(JOB | {"status": "reticulating"}))
     for _ in range(151):
         stage.play(exchange(config, GET))
     assert stage.kinds().count("drift") == 101
-    assert stage.events[-1].attributes["found"] == "upscaling"
+    assert stage.events[-1].attributes["found"] == "reticulating"
     memory = Memory()
     assert memory.first("deprecated", "x")
     assert not memory.first("deprecated", "x")

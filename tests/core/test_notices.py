@@ -94,11 +94,6 @@ def test_the_class_is_one_that_python_shows() -> None:
     assert not issubclass(KreaDeprecationWarning, hidden)
 
 
-def test_a_sound_contract_says_nothing() -> None:
-    """As the contract stands there is nothing to warn of."""
-    assert contract.notices() == {}
-
-
 def test_once_per_process_and_operation(ends: Endings) -> None:
     """However many clients and calls: one warning a process; and one event a client."""
     ends.operation(deprecated="2026-12-01")
