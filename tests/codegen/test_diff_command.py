@@ -49,6 +49,9 @@ KNOWN = {
 
 def test_the_newest_form_is_the_committed_contract(rules: Rules) -> None:
     """What stands at the end of the known history differs from the contract in its words alone."""
+    lock = json.loads((ROOT / "scripts/codegen/contract.lock.json").read_bytes())
+    if lock["before"]:
+        pytest.skip("the contract has gone on from where the written history ends")
     committed = json.loads((ROOT / "openapi.json").read_bytes())
     reads = load_reads(ROOT / "scripts/codegen/reads.toml", rules)
     assert worst(diff_documents(committed, read("v4"), rules, reads)) is Severity.DOCS

@@ -152,7 +152,7 @@ def test_a_changed_description_becomes_a_proposal(office: Office, desk: Desk) ->
     code tells, and the text says so first.
     """
     before = everything(desk)[1]
-    office.publish(described(strength=STRENGTH))
+    office.publish(described(invented_strength=STRENGTH))
     done = update(desk)
     assert (done.returncode, outcome(desk)) == (0, "moved"), done.stderr
     first = desk.on_branch()
@@ -162,10 +162,10 @@ def test_a_changed_description_becomes_a_proposal(office: Office, desk: Desk) ->
     assert "generated/krea_aleph_api/options.py" in changed
     assert all(map(allowed, changed))
     said = git(desk.remote, "show", "bot/spec-update:CHANGELOG.md")
-    assert "- `strength` of `submit` and `transform` can be given; code that leaves it out" in said
+    assert "- `invented_strength` of `submit` and `transform` can be given;" in said
     text = desk.folder.read("pull-request.md").decode()
     assert "**Checks passed**" in text
-    assert "- adds `krea_aleph_api.options.AlephOptions.strength`" in text
+    assert "- adds `krea_aleph_api.options.AlephOptions.invented_strength`" in text
     assert desk.folder.read("title.txt") == git_subject(desk)
     assert desk.folder.read("label.txt") == b"spec: feature\n"
 
@@ -173,15 +173,17 @@ def test_a_changed_description_becomes_a_proposal(office: Office, desk: Desk) ->
     assert (done.returncode, outcome(desk)) == (0, "unchanged"), done.stderr
     assert desk.on_branch() == first
 
-    office.publish(without_success(described(strength=STRENGTH, grain={"type": "boolean"})))
+    office.publish(
+        without_success(described(invented_strength=STRENGTH, invented_grain={"type": "boolean"}))
+    )
     done = update(desk)
     assert (done.returncode, outcome(desk)) == (3, "moved"), done.stderr
     refreshed = desk.on_branch()
     assert len(refreshed) == 2
     assert refreshed[0] != first[0]
     again = git(desk.remote, "show", "bot/spec-update:CHANGELOG.md")
-    assert again.count("`strength` of") == 1
-    assert "`grain` of" in again
+    assert again.count("`invented_strength` of") == 1
+    assert "`invented_grain` of" in again
     text = desk.folder.read("pull-request.md").decode()
     assert text.index("**Checks failed** at `one job with the emulator`") < text.index("## What")
     assert everything(desk)[1] == before
@@ -254,7 +256,7 @@ def test_a_refused_document_changes_nothing(
 )
 def test_a_killed_run_damages_nothing(office: Office, desk: Desk, end: signal.Signals) -> None:
     """Neither branch nor checkout nor folder shows it; cancelled, it also cleans up."""
-    office.publish(described(strength=STRENGTH))
+    office.publish(described(invented_strength=STRENGTH))
     before = everything(desk)
     environment = surroundings(desk)
     with subprocess.Popen(
@@ -276,7 +278,7 @@ def test_a_killed_run_damages_nothing(office: Office, desk: Desk, end: signal.Si
 @pytest.mark.long
 def test_everything_is_tried_on_the_result(office: Office, desk: Desk) -> None:
     """By default scripts/check and scripts/test run on the proposal, in a checkout of its own."""
-    office.publish(described(strength=STRENGTH))
+    office.publish(described(one_more=STRENGTH))
     whole = [part for part in command(desk) if part != "--no-tests"]
     done = subprocess.run(
         whole, env=surroundings(desk), capture_output=True, text=True, check=False
@@ -303,7 +305,7 @@ def test_the_script_for_cron_goes_the_whole_way(office: Office, desk: Desk, tmp_
     office.publish(described())
     quiet = at_night()
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
-    office.publish(described(strength=STRENGTH))
+    office.publish(described(invented_strength=STRENGTH))
     news = at_night()
     assert news.returncode == 0, news.stdout
     assert "## A human decides" in news.stdout
