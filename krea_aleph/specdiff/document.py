@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from typing import Any, Final
 
 from krea_aleph.specdiff.errors import StepError
@@ -51,8 +52,8 @@ def _refused(problem: str) -> StepError:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        names = [key for key, _ in pairs]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        counts = Counter(key for key, _ in pairs)
+        twice = [name for name, count in counts.items() if count > 1][:5]
         raise _refused(f"keys are given twice: {', '.join(map(repr, twice))}")
     return result
 

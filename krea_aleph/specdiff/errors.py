@@ -82,5 +82,7 @@ def step(name: str) -> Generator[None]:
         yield
     except StepError:
         raise
+    except RecursionError as error:
+        raise StepError(name, "the document leads too deep, from one thing to the next") from error
     except Exception as error:
         raise StepError(name, f"{type(error).__name__}: {error}") from error

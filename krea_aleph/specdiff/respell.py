@@ -56,7 +56,12 @@ def respell(schema: Mapping[str, Any]) -> Schema:
     """Give a schema its canonical spelling."""
     result: Schema = {key: _number(value) for key, value in schema.items()}
     _children(result)
-    result = _merge_all(result)
+    return _top(result)
+
+
+def _top(schema: Schema) -> Schema:
+    """Respell a schema below which everything is respelled."""
+    result = _merge_all(schema)
     result = _merge_any(result)
     _values(result)
     _types(result)
@@ -90,7 +95,7 @@ def _merge_all(schema: Schema) -> Schema:
     merged: Schema = {}
     for part in [*parts, schema]:
         merged = _both(merged, part)
-    return respell(merged)
+    return merged
 
 
 def _both(left: Schema, right: Schema) -> Schema:
@@ -124,7 +129,8 @@ _TIGHTER: Final = {
 
 
 def _both_or_none(left: Any, right: Any) -> Any:
-    return _both(left, right) if isinstance(left, dict) and isinstance(right, dict) else False
+    both = isinstance(left, dict) and isinstance(right, dict)
+    return _top(_both(left, right)) if both else False
 
 
 def _both_types(left: object, right: object) -> list[str]:
@@ -153,8 +159,11 @@ def _two_things(about: str, left: object, right: object) -> StepError:
 
 
 def _both_properties(left: Mapping[str, Schema], right: Mapping[str, Schema]) -> dict[str, Schema]:
-    names = {**left, **right}
-    return {name: _both(left.get(name, {}), right.get(name, {})) for name in sorted(names)}
+    alone = {**left, **right}
+    return {
+        name: _top(_both(left[name], right[name])) if name in left and name in right else child
+        for name, child in sorted(alone.items())
+    }
 
 
 def _merge_any(schema: Schema) -> Schema:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
     "document": {
         "servers": ["object"], "security": [(["text"],)], "paths": ("path item",),
-        "components": "object",
+        "components": "object", "tags": ["object"],
     },
     "path item": {
         "parameters": ["parameter"], "servers": ["object"],
@@ -30,7 +30,7 @@ _KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "operation": {
         "parameters": ["parameter"], "requestBody": "body", "responses": ("response",),
-        "servers": ["object"], "security": [(["text"],)],
+        "servers": ["object"], "security": [(["text"],)], "tags": ["text"],
     },
     "parameter": {
         "name": "text", "in": "text", "schema": "schema", "content": ("media type",),

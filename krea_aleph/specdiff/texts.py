@@ -72,6 +72,15 @@ def guard_text(text: str, place: str) -> None:
     """
     if len(text) > MAX_TEXT:
         raise refused(place, f"a text of {len(text)} characters; at most {MAX_TEXT} are read")
+    guard_visible(text, place)
+
+
+def guard_visible(text: str, place: str) -> None:
+    """Check a text of any length for characters that hide something.
+
+    Raises:
+        StepError: It holds a control, bidirectional or separator character.
+    """
     found = _INVISIBLE.search(text)
     if found:
         raise refused(place, f"the character U+{ord(found[0]):04X} hides or reorders text")

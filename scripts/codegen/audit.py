@@ -18,7 +18,7 @@ from codegen.audit_code import audit_module, refused
 from codegen.audit_requests import audit_request
 from codegen.audit_rules import COMMENTS, allowed_in, is_operation
 from krea_aleph.specdiff.errors import StepError
-from krea_aleph.specdiff.texts import guard_text
+from krea_aleph.specdiff.texts import guard_visible
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +84,7 @@ def _audit_text(source: str, name: str) -> None:
         if "\r" in line:
             raise refused(name, number, "a carriage return")
         try:
-            guard_text(line, name)
+            guard_visible(line, name)
         except StepError as error:
             raise refused(name, number, error.problem) from error
     for token in tokenize.generate_tokens(io.StringIO(source).readline):

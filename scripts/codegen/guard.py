@@ -142,7 +142,9 @@ def guard_schema(schema: Mapping[str, Any], place: str) -> None:
 
 
 def _guard_types(schema: Mapping[str, Any], place: str) -> None:
-    types = schema.get("type", [])
+    types = schema.get("type", ["string"])
+    if types == []:
+        raise refused(f"{place}/type", "there is nothing in it, so no value would fit")
     for name in types if isinstance(types, list) else [types]:
         if name not in _TYPES:
             raise refused(f"{place}/type", f"{name!a:.80} is no JSON type")

@@ -7,7 +7,7 @@ from typing import Final
 
 MAX_PROSE: Final = 2_000
 
-_LINK: Final = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*(?:\([^()]*\))?[^()\s]*\)")
+_LINK: Final = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*(?:\([^()]*\)[^()\s]*)?\)")
 _PLAIN: Final = str.maketrans({"\\": "/", '"': "'", "\r": "\n"})
 
 

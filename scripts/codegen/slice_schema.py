@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 MAX_NODES: Final = 100_000
 MAX_REFERENCES: Final = 64
+MAX_INSIDE: Final = 24
+"""How many references may lead from one into the next."""
+MAX_COMPARED: Final = 50
 
 _COPIED: Final = frozenset(
     "type const enum format pattern minLength maxLength minimum maximum exclusiveMinimum"
@@ -207,6 +210,9 @@ class SchemaSlicer:
 
     def _referenced(self, node: Schema, place: str, inside: Inside) -> Schema:
         name = node["$ref"]
+        if len(inside) > MAX_INSIDE:
+            problem = f"{place}: references lead more than {MAX_INSIDE} levels deep"
+            raise StepError("guard", problem)
         if name in inside:
             if self.received:
                 return {}  # an answer that goes on like this is kept as it was sent
@@ -248,6 +254,8 @@ def _is_exact(node: object) -> bool:
 
 def exclusive(parts: list[Schema]) -> bool:
     """Tell whether no value can fit two of these schemas, as far as that is evident."""
+    if len(parts) > MAX_COMPARED:
+        return False
     pairs = combinations(parts, 2)
     return all(_apart(left, right) for left, right in pairs)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from codegen.normalise import normalise
+from codegen.slice_schema import MAX_INSIDE
 from krea_aleph.specdiff.errors import StepError
 from krea_aleph.specdiff.texts import guard_references
 
@@ -183,6 +184,35 @@ def test_a_property_may_be_called_like_a_keyword(contract: dict[str, Any]) -> No
     """A property that is named $ref or $id is a property."""
     contract["x"] = {"properties": {"$ref": {"type": "string"}, "$id": {"type": "string"}}}
     guard_references(contract)
+
+
+CHAINS: dict[str, Callable[[dict[str, str]], dict[str, Any]]] = {
+    "one in the other": lambda link: {"type": "object", "properties": {"x": link}},
+    "all of one": lambda link: {"allOf": [{"type": "object", "properties": {"x": link}}]},
+    "one of two": lambda link: {"oneOf": [{"type": "array", "items": link}, {"type": "null"}]},
+    "not": lambda link: {"not": {"type": "array", "items": link}},
+}
+
+
+@pytest.mark.parametrize("levels", [20, 24, 400])
+@pytest.mark.parametrize("wrap", CHAINS.values(), ids=CHAINS.keys())
+def test_long_chains_of_references_take_no_time(
+    wrap: Callable[[dict[str, str]], dict[str, Any]],
+    levels: int,
+    contract: dict[str, Any],
+    rules: Rules,
+) -> None:
+    """What leads from one schema to the next is read as far as it may lead, or refused by name."""
+    names = [f"#/components/schemas/L{number}" for number in range(levels + 1)]
+    schemas = {f"L{number}": wrap({"$ref": names[number + 1]}) for number in range(levels)}
+    contract["components"]["schemas"] = {**schemas, f"L{levels}": {"type": "string"}}
+    body_of(contract)["properties"]["x"] = {"$ref": names[0]}
+    job_of(contract)["properties"]["x"] = {"$ref": names[0]}
+    if levels <= MAX_INSIDE:
+        normalise(contract, rules)
+    else:
+        with pytest.raises(StepError, match="levels deep"):
+            normalise(contract, rules)
 
 
 def test_endless_references_are_refused(contract: dict[str, Any], rules: Rules) -> None:
