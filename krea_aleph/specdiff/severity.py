@@ -121,6 +121,17 @@ def load_reads(path: Path, rules: Rules) -> Reads:
         return Reads(**{name: _sites(places, rules) for name, places in data.items()})
 
 
+def needs(path: Path) -> list[str]:
+    """Return the fields without which an answer is of no use, as `reads.toml` has them.
+
+    Raises:
+        StepError: The file is missing or not TOML.
+    """
+    with step("rules"):
+        listed: list[str] = tomllib.loads(path.read_text(encoding="utf-8"))["needs"]
+        return listed
+
+
 def _sites(places: list[str], rules: Rules) -> frozenset[str]:
     split = [place.partition(".") for place in places]
     return frozenset(

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from codegen.sites import find
 from krea_aleph.specdiff.errors import StepError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from codegen.normalise import Normalised
     from krea_aleph.specdiff.rules import Rules
 
 
-def stop_for_human(normalised: Normalised, rules: Rules) -> None:
-    """Stop where our calls could not be what the server asks for.
+def stop_for_human(normalised: Normalised, rules: Rules, needs: Iterable[str]) -> None:
+    """Stop where our calls could not be what the server asks for, or its answers of no use to us.
+
+    Args:
+        normalised: The contract.
+        rules: What the facade gives in every call, and what a human has accepted.
+        needs: Fields without which an answer is of no use, as `reads.toml` has them.
 
     Raises:
         StepError: The prompt or the video goes by another name, something must be given that the
-            facade does not give by itself, or a body is of another kind; all of it is listed.
+            facade does not give by itself, or an id has gone; all of it is listed.
     """
-    found = [*_pair(normalised, rules), *_demanded(normalised, rules)]
+    found = [
+        *_pair(normalised, rules),
+        *_demanded(normalised, rules),
+        *_unreadable(normalised, rules, needs),
+    ]
     if found:
         raise StepError("classify", "a human must decide: " + "; ".join(found))
 
@@ -48,6 +58,24 @@ def _demanded(normalised: Normalised, rules: Rules) -> Iterator[str]:
                     f"{place} must be given now, which installed versions do not do: if the next"
                     " one is to, add it to accepted under [facade] in rules.toml"
                 )
+
+
+def _unreadable(normalised: Normalised, rules: Rules, needs: Iterable[str]) -> Iterator[str]:
+    """Look, wherever a model is answered, for what tells one answer from another."""
+    for need in needs:
+        model, _, name = need.partition(".")
+        wanted = "array" if name == "items" else "string"
+        for site in rules.models[model].sites:
+            found = find(normalised.operations, f"{site}.{name}")
+            if found is None or not _may_be(found[0][found[1]], wanted):
+                what = "is gone" if found is None else f"is no {wanted} any more"
+                yield f"{site}.{name} {what}: without it no answer can be read; teach the facade"
+
+
+def _may_be(schema: Mapping[str, Any], wanted: str) -> bool:
+    """Whether a schema lets a value of a type through, as far as it says so openly."""
+    declared = schema.get("type", wanted)
+    return wanted in ([declared] if isinstance(declared, str) else declared)
 
 
 def _given(rules: Rules) -> Iterator[str]:

@@ -22,6 +22,7 @@ from codegen.validate import validate
 from krea_aleph.specdiff.document import read_document
 from krea_aleph.specdiff.errors import step
 from krea_aleph.specdiff.rules import Rules, load_rules
+from krea_aleph.specdiff.severity import needs
 from krea_aleph.specdiff.texts import guard_references
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def build(project: Project, scratch: Path, source: Source | None = None) -> Buil
     with step("validate"):
         validate(document)
     normalised = normalise(document, rules)
-    stop_for_human(normalised, rules)
+    stop_for_human(normalised, rules, needs(project.data / "reads.toml"))
     lock = source.lock.follow(
         source.contract,
         source=source.name,

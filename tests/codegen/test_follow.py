@@ -236,6 +236,11 @@ HUMAN: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "required field": (_require, "create_aleph_job.body.quality must be given now"),
     "renamed prompt": (lambda c: _rename(c, "prompt", "text"), "no longer takes prompt"),
     "renamed video": (lambda c: _rename(c, "init_video", "clip"), "no longer takes init_video"),
+    "no job id": (lambda c: job_of(c)["properties"].pop("job_id"), "get_job.200.job_id is gone"),
+    "another id": (
+        lambda c: job_of(c)["properties"].update(job_id={"type": "integer"}),
+        "get_job.200.job_id is no string any more",
+    ),
     "required header": (_demand_header, "list_jobs.header.X-Team must be given now"),
 }
 
@@ -252,7 +257,7 @@ def test_what_no_program_may_decide_stops_for_a_human(
     refusal = refused(checkout, contract)
     assert refusal.step == "classify"
     assert words in refusal.problem
-    assert "rules.toml" in refusal.problem
+    assert "rules.toml" in refusal.problem or "teach the facade" in refusal.problem
 
 
 def test_a_new_required_field_is_an_option_once_a_human_has_accepted_it(

@@ -14,7 +14,7 @@ from krea_aleph.emulator import Emulator
 
 from .conftest import PYTHONS, ROOT, Install, build, run
 
-MEGABYTE = 1_000_000
+MEGABYTE = 2**20
 
 INSTALLED = """
 import json
