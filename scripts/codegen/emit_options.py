@@ -149,7 +149,8 @@ class _Writer:
     models: Mapping[str, Schema]
     rules: Rules
     blocks: list[str] = field(default_factory=list)
-    _known: set[str] = field(default_factory=set)
+    _known: dict[str, str] = field(default_factory=dict)
+    _written: set[str] = field(default_factory=set)
 
     def declared(self, option: str, wire: str, schema: Schema, required: bool) -> str:  # noqa: FBT001
         kind = self.type_of(schema, wire)
@@ -184,12 +185,16 @@ class _Writer:
     def _named(self, name: str) -> str:
         model = self.models[name]
         if "enum" in model:
-            return self._block(name, lambda: _alias(name, model["enum"]))
-        return self._block(f"{name}Options", lambda: self._nested(f"{name}Options", name, model))
+            return self._block(name, name, lambda: _alias(name, model["enum"]))
+        options = f"{name}Options"
+        return self._block(options, name, lambda: self._nested(options, name, model))
 
-    def _block(self, name: str, write: Callable[[], str]) -> str:
-        if name not in self._known:
-            self._known.add(name)
+    def _block(self, name: str, model: str, write: Callable[[], str]) -> str:
+        if name == self.rules.facade.options or self._known.setdefault(name, model) != model:
+            problem = f"{model} would be called {name}, as another is: name it in rules.toml"
+            raise StepError("emit", problem)
+        if name not in self._written:
+            self._written.add(name)
             self.blocks.append(write())
         return name
 

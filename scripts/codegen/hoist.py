@@ -62,6 +62,7 @@ class _Hoister:
         self._names |= dict.fromkeys(error_sites(operations), rules.responses.errors)
         self._prefixes = {name: rule.children or name for name, rule in rules.models.items()}
         self._shapes: dict[str, tuple[Schema, str]] = {}
+        self._spelt: dict[str, str] = {}
         self.requests: dict[str, Schema] = {}
         self.responses: dict[str, Schema] = {}
 
@@ -105,7 +106,7 @@ class _Hoister:
         return result
 
     def _object(self, schema: Schema, site: str, name: str, models: dict[str, Schema]) -> Schema:
-        name = self._names.get(site, name)
+        name = self._named(site, name)
         bare, outer = _split(schema, "object")
         self._claim(name, bare, site)
         if name not in models:
@@ -123,7 +124,7 @@ class _Hoister:
         return _refer(name, outer)
 
     def _enum(self, schema: Schema, site: str, name: str, models: dict[str, Schema]) -> Schema:
-        name = self._names.get(site, name)
+        name = self._named(site, name)
         bare, outer = _split(schema, "string")
         shape = {"type": "string", "enum": [word for word in bare["enum"] if word is not None]}
         self._claim(name, shape, site)
@@ -136,6 +137,11 @@ class _Hoister:
             for index, part in enumerate(schema["anyOf"], start=1)
         ]
         return {**schema, "anyOf": parts}
+
+    def _named(self, site: str, name: str) -> str:
+        """Name a site; names that differ only in capitals would share one file."""
+        name = self._names.get(site, name)
+        return self._spelt.setdefault(name.lower(), name)
 
     def _claim(self, name: str, shape: Schema, site: str) -> None:
         shape = {key: value for key, value in shape.items() if key != "description"}

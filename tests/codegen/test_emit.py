@@ -268,3 +268,33 @@ WORDS = [
 def test_limits_and_defaults_in_words(schema: dict[str, Any], words: str) -> None:
     """A docstring says what an editor should show: meaning, limits, default."""
     assert describe(schema) == words
+
+
+CLASHES: dict[str, tuple[str, dict[str, object]]] = {
+    "a part and a list of words": (
+        "emit",
+        {
+            "camera": {"type": "object", "properties": {"zoom": {"type": "number"}}},
+            "camera_options": {"enum": ["a", "b"]},
+        },
+    ),
+    "a list of words and the whole": ("emit", {"options": {"enum": ["a", "b"]}}),
+    "names that differ in capitals": (
+        "normalise",
+        {
+            "endUrl": {"type": "object", "properties": {"a": {"type": "string"}}},
+            "endURL": {"type": "object", "properties": {"b": {"type": "string"}}},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("step", "properties"), CLASHES.values(), ids=CLASHES.keys())
+def test_two_shapes_never_share_a_name(
+    step: str, properties: dict[str, object], contract: dict[str, Any], rules: Rules
+) -> None:
+    """Where two things would be called alike, or share a file, a human names one of them."""
+    body_of(contract)["properties"].update(properties)
+    with pytest.raises(StepError, match=r"name it in rules\.toml|Name or unify") as caught:
+        emitted(contract, rules)
+    assert caught.value.step == step
