@@ -31,19 +31,11 @@ Done = subprocess.CompletedProcess[str]
 
 
 def described(**properties: Any) -> dict[str, Any]:
-    """Return the description with further options of the Aleph request."""
+    """Return the description with further or other options of the Aleph request."""
     document = copy.deepcopy(CONTRACT)
     post = document["paths"]["/generate/video/runway/aleph"]["post"]
     schema = post["requestBody"]["content"]["application/json"]["schema"]
     schema["properties"] |= properties
-    return document
-
-
-def without_success(document: dict[str, Any]) -> dict[str, Any]:
-    """Let the Aleph request answer what the library does not understand."""
-    responses = document["paths"]["/generate/video/runway/aleph"]["post"]["responses"]
-    del responses["200"]
-    responses["201"] = {"description": "Accepted."}
     return document
 
 
@@ -173,9 +165,8 @@ def test_a_changed_description_becomes_a_proposal(office: Office, desk: Desk) ->
     assert (done.returncode, outcome(desk)) == (0, "unchanged"), done.stderr
     assert desk.on_branch() == first
 
-    office.publish(
-        without_success(described(invented_strength=STRENGTH, invented_grain={"type": "boolean"}))
-    )
+    brief = {"type": "string", "maxLength": 5}  # no prompt of ours is as short
+    office.publish(described(invented_strength=STRENGTH, prompt=brief))
     done = update(desk)
     assert (done.returncode, outcome(desk)) == (3, "moved"), done.stderr
     refreshed = desk.on_branch()
@@ -183,7 +174,7 @@ def test_a_changed_description_becomes_a_proposal(office: Office, desk: Desk) ->
     assert refreshed[0] != first[0]
     again = git(desk.remote, "show", "bot/spec-update:CHANGELOG.md")
     assert again.count("`invented_strength` of") == 1
-    assert "`invented_grain` of" in again
+    assert "`prompt` of `submit` and `transform` takes less than before" in again
     text = desk.folder.read("pull-request.md").decode()
     assert text.index("**Checks failed** at `one job with the emulator`") < text.index("## What")
     assert everything(desk)[1] == before
