@@ -44,10 +44,9 @@ def find_operation(document: Mapping[str, Any], rule: OperationRule) -> Found | 
     paths = sorted(document.get("paths", {}), key=lambda path: path != rule.path)
     for path in paths:
         if _PLACEHOLDER.sub("{}", path) == wanted:
-            item = resolve(document["paths"][path], document)
-            operation = _object(item, path).get(rule.method)
-            if operation is not None:
-                return Found(path, item, _object(operation, f"{path}/{rule.method}"))
+            item = _object(resolve(document["paths"][path], document), path)
+            if rule.method in item:
+                return Found(path, item, _object(item[rule.method], f"{path}/{rule.method}"))
             return None
     return None
 

@@ -58,7 +58,10 @@ def _yaml_as_json(data: bytes) -> bytes:
             document = yaml().load(text)
         except (failure, UnicodeDecodeError, RecursionError) as error:
             raise StepError("read", _told(error)) from error
-        return json.dumps(document, default=str).encode()
+        try:
+            return json.dumps(document, default=str).encode()
+        except TypeError as error:
+            raise StepError("yaml", "a key is a list or an object; keys are texts") from error
 
 
 def _yaml_reader() -> tuple[Callable[[], Any], type[Exception]]:
@@ -86,6 +89,8 @@ def _refuse_tricks(event: Any) -> None:
     line = event.start_mark.line + 1
     if getattr(event, "anchor", None) is not None:
         raise StepError("yaml", f"line {line}: anchors and aliases are not read; write it out")
+    if getattr(event, "value", None) == "<<":
+        raise StepError("yaml", f"line {line}: merge keys (<<) are not read; write it out")
     tag = getattr(event, "tag", None)
     if tag is not None and str(tag) != "!":
         raise StepError("yaml", f"line {line}: the tag {tag!s:.60} is not read; plain data only")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from krea_aleph.specdiff.changes import pointer
 from krea_aleph.specdiff.errors import StepError
 from krea_aleph.specdiff.resolving import look_up
+from krea_aleph.specdiff.texts import refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +40,7 @@ _KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
     "body": {"content": ("media type",), "required": "flag"},
     "response": {"content": ("media type",), "headers": ("header",)},
     "header": {"schema": "schema"},
+    "object": {},
     "media type": {"schema": "schema", "encoding": ("object",)},
     "schema": {
         "type": "type", "required": ["text"], "dependentRequired": (["text"],),
@@ -53,8 +55,9 @@ _KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
             "minLength maxLength minItems maxItems minProperties maxProperties".split(), "count"
         ),
         **dict.fromkeys(
-            "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf".split(), "number"
+            "minimum maximum exclusiveMinimum exclusiveMaximum".split(), "number"
         ),
+        "multipleOf": "step",
     },
 }  # fmt: skip
 _NEEDED: Final = {"document": ("paths",), "parameter": ("name", "in")}
@@ -62,8 +65,10 @@ _SCALARS: Final[Mapping[str, tuple[Any, str]]] = {
     "text": (str, "a text"),
     "flag": (bool, "true or false"),
     "number": ((int, float), "a number"),
+    "step": ((int, float), "a number above 0"),
     "count": ((int, float), "a whole number from 0 on"),
 }
+_TYPES: Final = ("string", "number", "integer", "boolean", "array", "object", "null")
 _EXTENDED: Final = ("path item", "response")
 """What stands in maps that may have extensions beside."""
 
@@ -84,7 +89,14 @@ def check_shape(document: Mapping[str, Any]) -> None:
             seen.add((str(form), id(node)))
             waiting += _below(form, place, node)
             if isinstance(node, dict) and isinstance(form, str) and "$ref" in node:
-                waiting.append((form, place, look_up(node["$ref"], document)))
+                waiting.append((form, place, _target(node["$ref"], place, document)))
+
+
+def _target(reference: object, place: Place, document: Mapping[str, Any]) -> Any:
+    try:
+        return look_up(reference, document)
+    except StepError as error:
+        raise StepError(error.step, f"{pointer(place)}: {error.problem}") from error
 
 
 def _below(form: Any, place: Place, node: Any) -> Iterator[_Step]:
@@ -98,11 +110,9 @@ def _below(form: Any, place: Place, node: Any) -> Iterator[_Step]:
                 yield form[0], (*place, str(key)), child
     elif form in _SCALARS:
         _is_scalar(node, place, form)
-    elif form == "type" and isinstance(node, list | dict):
-        yield ["text"], place, node
-    elif form == "schema" and isinstance(node, bool):
-        return
-    elif form in _KINDS or form == "object":
+    elif form == "type":
+        _is_type(node, place)
+    elif form in _KINDS and not (form == "schema" and isinstance(node, bool)):
         yield from _keys(form, place, _is(node, place, Mapping, "an object"))
 
 
@@ -121,11 +131,18 @@ def _is(node: Any, place: Place, wanted: Any, words: str) -> Any:
     return node
 
 
+def _is_type(node: Any, place: Place) -> None:
+    for name in node if isinstance(node, list) else [node]:
+        if name not in _TYPES:
+            raise refused(pointer(place), f"{name!a:.80} is no JSON type")
+
+
 def _is_scalar(node: Any, place: Place, form: str) -> None:
     wanted, words = _SCALARS[form]
     _is(node, place, wanted, words)
     uncountable = form == "count" and (node < 0 or node != int(node))
-    if isinstance(node, bool) is not (form == "flag") or uncountable:
+    still = form == "step" and node <= 0
+    if isinstance(node, bool) is not (form == "flag") or uncountable or still:
         raise _refused(place, f"{node!a:.80} stands where {words} belongs")
 
 

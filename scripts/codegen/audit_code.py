@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
 _CLASS_NAME: Final = re.compile(r"[A-Z][A-Za-z0-9]*")
-_CHECK: Final = re.compile(r"check_[a-z0-9_]+")
-_PARSER: Final = re.compile(r"_parse_[a-z0-9_]+")
+_CHECK: Final = re.compile(r"check_[A-Za-z0-9_]+")
+_PARSER: Final = re.compile(r"_parse_[A-Za-z0-9_]+")
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DECORATORS: Final = frozenset({"_attrs_define", "define", "property", "classmethod"})
 _CONTAINERS: Final = (

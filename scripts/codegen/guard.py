@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from codegen.audit_rules import INSIDES
 from krea_aleph.specdiff.texts import (
     MAX_SHOWN,
     guard_path,
@@ -156,7 +157,7 @@ def _guard_properties(schema: Mapping[str, Any], place: str) -> None:
         raise refused(f"{place}/properties", f"more than {MAX_PROPERTIES} properties")
     for name in [*properties, *schema.get("required", [])]:
         matches(_PROPERTY, name, f"{place}/properties", "a plain property name")
-        if name.startswith("__"):
+        if name.startswith("__") or name in INSIDES:
             raise refused(f"{place}/properties", f"{name!a:.80} looks like a Python special name")
     for name, child in properties.items():
         guard_schema(child, f"{place}/properties/{name}")

@@ -25,6 +25,7 @@ MAX_NODES: Final = 100_000
 MAX_REFERENCES: Final = 64
 MAX_INSIDE: Final = 24
 """How many references may lead from one into the next."""
+MAX_NESTED: Final = 12
 MAX_COMPARED: Final = 50
 
 _COPIED: Final = frozenset(
@@ -42,6 +43,14 @@ _HINDERED_BY: Final = {"items": "prefixItems", "additionalProperties": "patternP
 _REFERENCE: Final = re.compile(
     r"#/components/(schemas|responses|parameters|requestBodies)/([A-Za-z0-9._-]{1,100})"
 )
+_NESTED: Final = re.compile(rf"(\[\]|{{}}|\|\d+){{{MAX_NESTED + 1}}}\Z")
+"""Checkers take twice the time for each level of such types."""
+_LIMITS: Final = (
+    ("minLength", "maxLength"), ("minItems", "maxItems"), ("minProperties", "maxProperties"),
+    ("minimum", "maximum"),
+)  # fmt: skip
+_STYLES: Final = {"path": "simple", "header": "simple", "query": "form", "cookie": "form"}
+_EXPLODED: Final = frozenset({"query", "cookie"})
 _ANNOTATIONS: Final = frozenset({"$ref", "description", "summary", "deprecated", "default"})
 
 _EXACT: Final = frozenset(
@@ -92,6 +101,11 @@ class SchemaSlicer:
             StepError: It is no schema, or a reference in it is foreign, broken or endless.
         """
         self._count(place)
+        if _NESTED.search(place):
+            if self.received:
+                return {}  # kept as it was sent
+            problem = f"{place}: lists, maps and choices are nested deeper than {MAX_NESTED} levels"
+            raise StepError("guard", problem)
         if isinstance(node, bool):
             return {} if node else {"not": {}}
         if not isinstance(node, dict):
@@ -118,11 +132,25 @@ class SchemaSlicer:
             node = self._look_up(node["$ref"], place)
         raise StepError("slice", f"{place}: {node['$ref']} refers to itself")
 
+    def note_writing(self, parameter: Mapping[str, Any], place: str) -> None:
+        """Say that a parameter is to be written in a way that the client does not know."""
+        where = str(parameter.get("in"))
+        usual = {"style": _STYLES.get(where), "explode": where in _EXPLODED}
+        for key, value in usual.items():
+            if parameter.get(key, value) != value:
+                self._leave_out(place, f"{key} {parameter[key]!a:.40} is not followed here")
+        for key in ("content", "allowReserved"):
+            if parameter.get(key):
+                self._leave_out(place, f"{key!a} is not followed here: it is written as usual")
+
     def _note(self, node: Schema, place: str) -> None:
         """Say what of a schema is not copied, if it says which values fit."""
         for key in sorted(node.keys() - _COPIED - _WALKED - _SAYS_NOTHING):
             if not key.startswith("x-"):
                 self._leave_out(place, f"{key!a:.40} is not checked here")
+        for least, most in _LIMITS:
+            if least in node and most in node and node[least] > node[most]:
+                self._leave_out(place, f"no value fits: {least} is more than {most}")
         try:
             python_pattern(node.get("pattern", ""))
         except Unchecked as reason:

@@ -98,6 +98,7 @@ class _Slicer:
             if alike in result:
                 raise StepError("slice", f"{name}: the parameter {key!a:.80} is given twice")
             result[alike] = key, self._parameter(parameter, f"{name}.{key}")
+            self._schemas.note_writing(parameter, f"{name}.{key}")
         return result
 
     def _parameter(self, parameter: Mapping[str, Any], place: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PIN: Final = re.compile(r"^([a-z0-9][a-z0-9._-]*)==([^\s;\\]+)", re.MULTILINE)
+TOOK_TOO_LONG: Final = 124
 _LIMIT: Final = 120.0
 """Seconds that a tool may take before it is taken for hung."""
 
@@ -64,15 +65,20 @@ def run_python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     Returns:
         The finished process with its output as text; a failure is not raised.
     """
-    return subprocess.run(
-        [sys.executable, "-I", *arguments],
-        cwd=cwd,
-        env={"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "NO_COLOR": "1", "COLUMNS": "200"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        timeout=_LIMIT,
-        check=False,
-    )
+    command = [sys.executable, "-I", *arguments]
+    try:
+        return subprocess.run(
+            command,
+            cwd=cwd,
+            env={"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "NO_COLOR": "1", "COLUMNS": "200"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_LIMIT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        words = f"it took more than {_LIMIT:.0f} seconds and was ended"
+        return subprocess.CompletedProcess(command, TOOK_TOO_LONG, "", words)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from codegen.normalise import normalise
-from codegen.slice_schema import MAX_INSIDE
+from codegen.slice_schema import MAX_INSIDE, MAX_NESTED
 from krea_aleph.specdiff.errors import StepError
 from krea_aleph.specdiff.texts import guard_references
 
@@ -189,8 +189,10 @@ def test_a_property_may_be_called_like_a_keyword(contract: dict[str, Any]) -> No
 CHAINS: dict[str, Callable[[dict[str, str]], dict[str, Any]]] = {
     "one in the other": lambda link: {"type": "object", "properties": {"x": link}},
     "all of one": lambda link: {"allOf": [{"type": "object", "properties": {"x": link}}]},
-    "one of two": lambda link: {"oneOf": [{"type": "array", "items": link}, {"type": "null"}]},
-    "not": lambda link: {"not": {"type": "array", "items": link}},
+    "one of two": lambda link: {
+        "oneOf": [{"type": "object", "properties": {"x": link}}, {"type": "null"}]
+    },
+    "not": lambda link: {"not": {"type": "object", "properties": {"x": link}}},
 }
 
 
@@ -213,6 +215,20 @@ def test_long_chains_of_references_take_no_time(
     else:
         with pytest.raises(StepError, match="levels deep"):
             normalise(contract, rules)
+
+
+def test_lists_in_lists_are_read_up_to_a_depth(contract: dict[str, Any], rules: Rules) -> None:
+    """A type checker takes twice the time for each level of lists, so there are not many."""
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(MAX_NESTED + 1):
+        schema = {"type": "array", "items": schema}
+    job_of(contract)["properties"]["x"] = schema
+    normalise(contract, rules)
+    body_of(contract)["properties"]["x"] = schema["items"]
+    normalise(contract, rules)
+    body_of(contract)["properties"]["x"] = schema
+    with pytest.raises(StepError, match="deeper than"):
+        normalise(contract, rules)
 
 
 def test_endless_references_are_refused(contract: dict[str, Any], rules: Rules) -> None:

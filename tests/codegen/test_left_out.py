@@ -95,6 +95,7 @@ LEFT_OUT: dict[str, tuple[object, str]] = {
         "'additionalProperties'",
     ),
     "read-only": ({"type": "string", "readOnly": True}, "it is read-only"),
+    "nothing fits": ({"type": "string", "minLength": 2, "maxLength": 1}, "no value fits"),
 }
 
 
@@ -258,3 +259,21 @@ def _without_broken_patterns(schema: Any) -> Any:
         return schema
     kept = {key: value for key, value in schema.items() if (key, value) != ("pattern", "[")}
     return {key: _without_broken_patterns(value) for key, value in kept.items()}
+
+
+WRITTEN: dict[str, tuple[dict[str, Any], str]] = {
+    "another style": ({"style": "spaceDelimited"}, "style 'spaceDelimited'"),
+    "not taken apart": ({"explode": False}, "explode False"),
+    "signs as they are": ({"allowReserved": True}, "'allowReserved'"),
+}
+
+
+@pytest.mark.parametrize(("words", "said"), WRITTEN.values(), ids=WRITTEN.keys())
+def test_a_parameter_that_is_written_otherwise_is_named(
+    words: dict[str, Any], said: str, contract: dict[str, Any], rules: Rules
+) -> None:
+    """A way of writing a parameter that the low-level client does not follow is in the notes."""
+    parameter = {"in": "query", "name": "tags", "schema": {"type": "array"}, **words}
+    contract["paths"]["/jobs"]["get"]["parameters"].append(parameter)
+    [note] = normalise(contract, rules).operations["list_jobs"]["left_out"]
+    assert note.startswith(f"list_jobs.query.tags: {said} is not followed here")
