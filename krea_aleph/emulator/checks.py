@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -11,6 +12,8 @@ from jsonschema import Draft202012Validator, FormatChecker  # type: ignore[impor
 from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
 
 from krea_aleph.emulator import moments
+from krea_aleph.specdiff.pattern_tree import Unchecked
+from krea_aleph.specdiff.patterns import python_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,6 +23,11 @@ if TYPE_CHECKING:
 
     from krea_aleph.emulator.contract import Operation
 
+_VALUES: Final = frozenset({"enum", "const", "default", "required", "examples"})
+_NAMED: Final = frozenset({"properties", "dependentSchemas", "$defs"})
+_BY_PATTERN: Final = frozenset(
+    {"patternProperties", "additionalProperties", "unevaluatedProperties"}
+)
 _URI: Final = re.compile(
     r"[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*"
 )
@@ -166,7 +174,32 @@ def _refuse(words: str) -> NoReturn:
 
 @lru_cache(maxsize=256)
 def _validator(schema: str) -> Draft202012Validator:
-    return Draft202012Validator(json.loads(schema), format_checker=_formats())
+    return Draft202012Validator(_runnable(json.loads(schema)), format_checker=_formats())
+
+
+def _runnable(node: Any, *, named: bool = False) -> Any:
+    """Leave out the patterns that Python could not run, or could run for ever.
+
+    Args:
+        node: A schema, or what is below one.
+        named: Whether its keys are names of somebody's, no keywords.
+    """
+    if isinstance(node, list):
+        return [_runnable(part) for part in node]
+    if not isinstance(node, dict):
+        return node
+    if named:
+        return {name: _runnable(schema) for name, schema in node.items()}
+    result = {
+        key: value if key in _VALUES else _runnable(value, named=key in _NAMED)
+        for key, value in node.items()
+    }
+    if "patternProperties" in result:
+        result = {key: value for key, value in result.items() if key not in _BY_PATTERN}
+    pattern = result.pop("pattern", None)
+    with suppress(Unchecked):
+        return result if pattern is None else {**result, "pattern": python_pattern(str(pattern))}
+    return result
 
 
 @lru_cache(maxsize=1)

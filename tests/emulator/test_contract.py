@@ -395,3 +395,25 @@ def test_shapes() -> None:
 def test_samples(schema: Any) -> None:
     """A value that is made up fits its schema."""
     Draft202012Validator(schema).validate(sample(schema))
+
+
+PATTERNS = {
+    "checked": ("^[a-z]+$", "snow", "9", True),
+    "slow": ("(a+)+$", "snow", "a" * 40 + "!", False),
+    "of another language": (r"^\p{L}+$", "snow", "9", False),
+    "none": ("(", "snow", "9", False),
+}
+
+
+@pytest.mark.parametrize(("pattern", "good", "bad", "checked"), PATTERNS.values(), ids=PATTERNS)
+def test_patterns_are_read_as_the_client_reads_them(
+    pattern: str, good: str, bad: str, checked: bool, open_shop: Any, document: dict[str, Any]
+) -> None:
+    """A pattern that Python would read otherwise, or for ever, is not checked here either."""
+    content = document["paths"][ALEPH]["post"]["requestBody"]["content"]
+    properties = content["application/json"]["schema"]["properties"]
+    properties["look"] = {"type": "string", "pattern": pattern}
+    properties["map"] = {"type": "object", "patternProperties": {pattern: {"type": "string"}}}
+    krea = open_shop(contract=document)
+    assert krea.post(look=good, map={"x": "y"}).status_code == 200
+    assert krea.post(look=bad).status_code == (400 if checked else 200)
