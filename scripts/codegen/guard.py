@@ -88,6 +88,9 @@ def _guard_operation(operation: Mapping[str, Any], place: str) -> None:
     for key, parameter in operation["parameters"].items():
         _guard_parameter(key, parameter, f"{place}/parameters/{key[:MAX_SHOWN]}")
     if operation["body"] is not None:
+        for key in operation["parameters"]:
+            if key.partition(".")[2].lower() == "body":
+                raise refused(f"{place}/parameters/{key}", "the request has a body beside it")
         _guard_media(operation["body"], f"{place}/body")
     for status, response in operation["responses"].items():
         matches(_STATUS, status, f"{place}/responses", "a status such as 200 or 4XX")

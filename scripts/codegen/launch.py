@@ -9,7 +9,7 @@ from openapi_python_client import strings
 from openapi_python_client.cli import app
 
 OURS = frozenset(
-    "additional_keys additional_properties body cast cls cookies d field_dict files from_dict"
+    "additional_keys additional_properties cast cls cookies d field_dict files from_dict"
     " headers kwargs params path_segment prop prop_dict prop_name response src_dict to_dict"
     " to_multipart".split()
 )
