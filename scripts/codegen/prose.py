@@ -8,7 +8,10 @@ from typing import Final
 MAX_PROSE: Final = 2_000
 
 _LINK: Final = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*(?:\([^()]*\)[^()\s]*)?\)")
-_PLAIN: Final = str.maketrans({"\\": "/", '"': "'", "\r": "\n"})
+_PLAIN: Final = str.maketrans(
+    {"\\": "/", '"': "'", "\r": "\n"} | dict.fromkeys("\u00ad\u200b\u2060\u2061\u2062\u2063\u2064")
+)
+"""Signs without width go: no reader would see them."""
 
 
 def clean(text: object) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,27 +30,29 @@ class Hostile(NamedTuple):
 
     Attributes:
         name: Where it is hostile and how.
-        data: Its bytes.
+        make: Writes its bytes: most tests look at a sample only.
     """
 
     name: str
-    data: bytes
+    make: Callable[[], bytes]
 
 
 def hostile_documents(mark: Path) -> Iterator[Hostile]:
     """Make all documents; whatever of them is executed makes the folder `mark`."""
     for place, sink in SINKS.items():
         for kind, text in payloads(mark).items():
-            contract = copy.deepcopy(CONTRACT)
-            sink(contract, text)
-            yield Hostile(f"{kind} as {place}", json.dumps(contract).encode())
+            yield Hostile(f"{kind} as {place}", partial(_made, sink, text))
     for place, plant in NODES.items():
         for kind, value in values().items():
-            contract = copy.deepcopy(CONTRACT)
-            plant(contract, value)
-            yield Hostile(f"{kind} as {place}", json.dumps(contract).encode())
+            yield Hostile(f"{kind} as {place}", partial(_made, plant, value))
     for kind, data in raw(mark).items():
-        yield Hostile(kind, data)
+        yield Hostile(kind, partial(bytes, data))
+
+
+def _made(plant: Callable[[Contract, Any], object], value: object) -> bytes:
+    contract = copy.deepcopy(CONTRACT)
+    plant(contract, value)
+    return json.dumps(contract).encode()
 
 
 # --- texts ------------------------------------------------------------------------------------------

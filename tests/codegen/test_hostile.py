@@ -33,6 +33,7 @@ from krea_aleph.specdiff.document import read_document
 from krea_aleph.specdiff.errors import EXIT_CODES, StepError, step
 from krea_aleph.specdiff.read_any import read_any
 from krea_aleph.specdiff.rules import Rules
+from krea_aleph.specdiff.severity import needs
 from krea_aleph.specdiff.texts import guard_references
 
 from .hostile_documents import CONTRACT, Hostile, hostile_documents, payloads
@@ -56,7 +57,7 @@ def _published(data: bytes, rules: Rules) -> dict[str, Any]:
 def _emitted(document: dict[str, Any], rules: Rules) -> dict[str, str]:
     """Run the parts of the pipeline that touch no file, and return the modules they write."""
     normalised = normalise(document, rules)
-    stop_for_human(normalised, rules)
+    stop_for_human(normalised, rules, needs(ROOT / "scripts/codegen/reads.toml"))
     notes(normalised, rules)
     json.dumps(normalised.document)
     with step("emit"):
@@ -93,10 +94,10 @@ def test_no_document_gets_through_the_parts_that_read_it(
 def _read(way: str, hostile: Hostile, rules: Rules) -> str:
     try:
         if way == "edited":
-            document = _edited(hostile.data)
+            document = _edited(hostile.make())
             guard_references(document)
         else:
-            document = _published(hostile.data, rules)
+            document = _published(hostile.make(), rules)
         modules = _emitted(document, rules)
     except StepError as error:
         if not _is_clear(error):
@@ -119,12 +120,12 @@ def _ends(
     """Put documents through the pipeline in a process of its own, and say how each run ended."""
     several = list(documents)
     command = [str(checkout.python), "-I", str(PIPELINE), str(checkout.root), str(mark), *options]
-    lines = b"".join(base64.b64encode(hostile.data) + b"\n" for hostile in several)
+    lines = b"".join(base64.b64encode(hostile.make()) + b"\n" for hostile in several)
     done = subprocess.run(command, input=lines, stdout=subprocess.PIPE, check=True)
     return zip(several, map(json.loads, done.stdout.splitlines()), strict=True)
 
 
-@pytest.mark.parametrize("every", [1_200, pytest.param(9, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [600, pytest.param(9, marks=pytest.mark.long)])
 def test_no_document_gets_through_the_pipeline(
     every: int, checkout: Checkout, tmp_path: Path
 ) -> None:
@@ -142,7 +143,7 @@ def test_no_document_gets_through_the_pipeline(
     assert len(codes) > 1
 
 
-@pytest.mark.parametrize("every", [3_300, pytest.param(40, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [1_900, pytest.param(40, marks=pytest.mark.long)])
 def test_without_the_guard_nothing_runs_either(
     every: int, checkout: Checkout, tmp_path: Path
 ) -> None:
@@ -200,13 +201,16 @@ def _built(source: str) -> str:
     return ast.dump(_Bare().visit(ast.parse(source)))
 
 
-def test_the_audit_alone_stops_what_a_careless_generator_lets_through(tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
+def test_the_audit_alone_stops_what_a_careless_generator_lets_through(
+    every: int, tmp_path: Path
+) -> None:
     """Hostile text that a careless generator copied is refused where it became code."""
     ends, alive = Counter[str](), []
-    for name, text in PLANTED.values():
+    for number, (name, text) in enumerate(PLANTED.values()):
         source = (ROOT / "generated/krea_aleph_api" / name).read_text(encoding="utf-8")
         assert text in source
-        for payload in payloads(tmp_path / "ran").values():
+        for payload in [*payloads(tmp_path / "ran").values()][number % every :: every]:
             planted = source.replace(text, payload)
             try:
                 audit_source(planted.encode("utf-8", "surrogatepass"), name)
@@ -216,8 +220,9 @@ def test_the_audit_alone_stops_what_a_careless_generator_lets_through(tmp_path: 
             else:
                 ends["passed"] += 1
                 assert _built(planted) == _built(source), f"{payload!r} in {name}"
-    assert ends["passed"] > 100, ends
-    assert len(alive) > 300, "payloads that are valid Python were among what was refused"
+    print(f"{dict(ends)}; {len(alive)} of what was refused would have run")
+    assert ends["passed"] > 100 / every
+    assert len(alive) > 300 / every
 
 
 def _compiles(source: str) -> bool:
