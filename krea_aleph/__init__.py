@@ -24,10 +24,13 @@ if TYPE_CHECKING:
         ConfigError,
         DownloadError,
         InsufficientCreditsError,
+        IntentBusyError,
+        IntentConflictError,
         InternalServerError,
         InvalidRequestError,
         InvalidResponseError,
         JobCancelledError,
+        JobClaimedError,
         JobEmptyError,
         JobError,
         JobFailedError,
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
         PayloadTooLargeError,
         PermissionDeniedError,
         RateLimitError,
+        StoreError,
         SubmitUncertainError,
         SubmitVetoedError,
         UploadError,
@@ -63,6 +67,7 @@ if TYPE_CHECKING:
         Update,
     )
     from krea_aleph.policies import PollPolicy, RetryPolicy
+    from krea_aleph.store import Record, SQLiteStore, Store
 
 __all__ = [
     "AUTO",
@@ -83,11 +88,14 @@ __all__ = [
     "DownloadError",
     "Event",
     "InsufficientCreditsError",
+    "IntentBusyError",
+    "IntentConflictError",
     "InternalServerError",
     "InvalidRequestError",
     "InvalidResponseError",
     "Job",
     "JobCancelledError",
+    "JobClaimedError",
     "JobEmptyError",
     "JobError",
     "JobFailedError",
@@ -106,8 +114,12 @@ __all__ = [
     "PermissionDeniedError",
     "PollPolicy",
     "RateLimitError",
+    "Record",
     "RetryPolicy",
+    "SQLiteStore",
     "Saved",
+    "Store",
+    "StoreError",
     "SubmitUncertainError",
     "SubmitVetoedError",
     "Transport",
@@ -118,7 +130,7 @@ __all__ = [
 ]
 
 # Where the names live, each row needing the ones above it.
-_HOMES = ("models", "errors", "policies", "_config", "client", "_wire")
+_HOMES = ("models", "errors", "policies", "_config", "client", "_wire", "store")
 
 
 if not TYPE_CHECKING:  # type checkers know the names from above, and are to refuse all others

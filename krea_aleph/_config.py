@@ -8,6 +8,8 @@ import threading
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias, TypedDict, cast
 from urllib.parse import urlsplit
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from krea_aleph.models import Checked, Clock, Event, Transport
+    from krea_aleph.store import Store
 
 Key: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]]
 Checks: TypeAlias = Literal["error", "warn", "off"]
@@ -45,6 +48,7 @@ _OWN_HEADERS: Final = frozenset(
     {"authorization", "content-length", "content-type", "host", "transfer-encoding"}
 )
 _KEY: Final = re.compile(r"[\x21-\x7e]+")
+_STORE_METHODS: Final = ("read", "find", "write", "claimed", "holder", "alive", "lock", "unlock")
 
 
 class ClientOptions(TypedDict, total=False):
@@ -69,6 +73,11 @@ class ClientOptions(TypedDict, total=False):
     """What to do with a request that the pinned contract forbids; default "error"."""
     abandon: Abandon
     """What becomes of the job when a wait is interrupted or times out; default "leave"."""
+    store: Store
+    """Where intents are kept, such as `SQLiteStore`; ``intent=`` needs one."""
+    exclusive: bool
+    """That every submit of the account goes through this store: POSTs are made one at a time, and
+    a lost one can be recovered. Default False."""
     before_submit: Callable[[Checked], None]
     """Called with each checked request before anything is uploaded; raise SubmitVetoedError."""
     on_event: Callable[[Event], None]
@@ -87,6 +96,28 @@ class ClientOptions(TypedDict, total=False):
     """Headers for every request to the API, never sent to output hosts."""
     clock: Clock
     """Where time comes from; for tests."""
+
+
+class ServerDates:
+    """The date of the server's latest answer: what its clock showed, not ours."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def note(self, headers: Mapping[str, str]) -> None:
+        """Take note of an answer's headers."""
+        self._text = headers.get("date", self._text)
+
+    @property
+    def latest(self) -> datetime | None:
+        """The date, if there was an answer and it had one."""
+        try:
+            date = parsedate_to_datetime(self._text)
+        except ValueError:
+            return None
+        return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 class Secret:
@@ -184,6 +215,8 @@ class Config:
     poll: PollPolicy
     checks: Checks
     abandon: Abandon
+    store: Store | None
+    exclusive: bool
     before_submit: Callable[[Checked], None] | None
     on_event: Callable[[Event], None] | None
     proxies: Mapping[str, str] = field(repr=False)
@@ -193,6 +226,7 @@ class Config:
     transport: Transport | None
     extra_headers: Mapping[str, str] = field(repr=False)
     clock: Clock
+    dates: ServerDates = field(default_factory=ServerDates, compare=False, repr=False)
     told: Memory = field(default_factory=Memory, compare=False, repr=False)
 
     @classmethod
@@ -222,6 +256,8 @@ class Config:
             poll=_instance("poll", options.get("poll", PollPolicy()), PollPolicy),
             checks=_one_of("checks", options.get("checks", "error"), ("error", "warn", "off")),
             abandon=_one_of("abandon", options.get("abandon", "leave"), ("leave", "cancel")),
+            store=_with_methods("store", options.get("store"), *_STORE_METHODS),
+            exclusive=_exclusive(options),
             before_submit=_callable("before_submit", options.get("before_submit")),
             on_event=_callable("on_event", options.get("on_event")),
             proxies=_proxies(options.get("proxy"), trust_env=options.get("trust_env", True)),
@@ -351,6 +387,14 @@ def _check_proxy(url: str, name: str) -> None:
         except ImportError:
             message = f"{name}: SOCKS needs the package socksio."
             raise ConfigError(message, hint="Run: pip install 'httpx[socks]'") from None
+
+
+def _exclusive(options: ClientOptions) -> bool:
+    exclusive: bool = _instance("exclusive", options.get("exclusive", False), bool)
+    if exclusive and options.get("store") is None:
+        message = "exclusive: without a store nobody knows what else was submitted."
+        raise ConfigError(message, hint="Pass store=SQLiteStore(...), too.")
+    return exclusive
 
 
 def _headers(headers: object) -> Mapping[str, str]:

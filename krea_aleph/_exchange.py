@@ -161,6 +161,7 @@ def _told(
     except TransportFault as fault:
         yield from _tell_request(config, request, "no answer", fault.seconds)
         raise
+    config.dates.note(response.headers)
     yield from _tell_request(config, request, response.status, response.seconds)
     return (yield from _heeded(config, request, response))
 

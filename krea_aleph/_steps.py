@@ -21,6 +21,7 @@ Every one has a typed helper, so that operations read ``response = yield from se
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
@@ -252,3 +253,24 @@ def emit(update: Update) -> Steps[None]:
 def report(event: Event) -> Steps[None]:
     """Tell an event."""
     yield Report(event)
+
+
+def gather(operation: Steps[None]) -> Steps[list[Any]]:
+    """Return as a list what an operation emits, without showing it to anybody."""
+    found: list[Any] = []
+    proceed = partial(operation.send, None)
+    while True:
+        try:
+            step = proceed()
+        except StopIteration:
+            return found
+        proceed = partial(operation.send, None)
+        if isinstance(step, Emit):
+            found.append(step.update)
+            continue
+        try:
+            reply = yield step
+        except BaseException as error:  # noqa: BLE001 - the operation decides what it means
+            proceed = partial(operation.throw, error)
+        else:
+            proceed = partial(operation.send, reply)

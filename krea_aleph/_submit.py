@@ -17,8 +17,10 @@ from krea_aleph._exchange import (
     status_error,
     tell,
 )
+from krea_aleph._marks import mark_by_date
 from krea_aleph._steps import TransportFault, call, today
 from krea_aleph.errors import (
+    ConfigError,
     InvalidResponseError,
     KreaError,
     RateLimitError,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from krea_aleph._checks import Pending
     from krea_aleph._config import Config
+    from krea_aleph._marks import Mark
     from krea_aleph._steps import Request, Response, Steps
     from krea_aleph._wire import Draft, Prepared
     from krea_aleph.models import Checked, Job
@@ -53,18 +56,37 @@ _SURELY_REFUSED: Final = frozenset(
 
 
 def submit(config: Config, ask: Callable[[], Draft], webhook_url: str | None = None) -> Steps[Job]:
-    """Check a request, upload its files, start the job, and return it as accepted."""
+    """Check a request, upload its files, start the job, and return it as accepted.
+
+    Under an intent, return the job that was started first, if one was.
+    """
     _wire.check_webhook_url(webhook_url)
     draft = ask()
     prepared = (yield from call(draft.inspect)) if draft.files else draft.inspect()
     operations = [_wire.SUBMIT, *(["upload_asset"] if draft.files else [])]
     yield from announce(config, *operations, more=prepared.cautions)
     prepared.warn()
+    intent = prepared.checked.intent
+    if intent is not None and config.store is None:
+        message = "intent: without a store nobody remembers it."
+        raise ConfigError(message, hint="Make the client with store=SQLiteStore(...).")
+    make = partial(_make_request, config, prepared, webhook_url)
+    post = partial(_post, config, prepared.checked)
+    if config.store is None or (intent is None and not config.exclusive):
+        request = yield from make()
+        return (yield from post(request, mark_by_date(config.dates.latest, (yield from today()))))
+    from krea_aleph import _intents  # noqa: PLC0415 - most programs have no store
+
+    wanted = _intents.record_of(prepared)
+    return (yield from _intents.submit(config, config.store, wanted, make, post))
+
+
+def _make_request(config: Config, prepared: Prepared, webhook_url: str | None) -> Steps[Request]:
+    """Ask for leave, upload what is to be uploaded, and return the request that pays."""
     if config.before_submit is not None:
         yield from call(partial(_ask_leave, config.before_submit, prepared.checked))
     addresses = yield from _upload_all(config, prepared)
-    request = _wire.submit_request(prepared.body(addresses), webhook_url)
-    return (yield from _post(config, request, prepared.checked))
+    return _wire.submit_request(prepared.body(addresses), webhook_url)
 
 
 def _upload_all(config: Config, prepared: Prepared) -> Steps[dict[Pending, str]]:
@@ -76,7 +98,7 @@ def _upload_all(config: Config, prepared: Prepared) -> Steps[dict[Pending, str]]
     return {place: known[source.sha256] for place, source in prepared.sources.items()}
 
 
-def _post(config: Config, request: Request, checked: Checked) -> Steps[Job]:
+def _post(config: Config, checked: Checked, request: Request, mark: Mark | None) -> Steps[Job]:
     """Send the paid request once, and again only after it has surely started nothing.
 
     Krea has no idempotency key: every accepted request is a job that is billed when it completes.
@@ -88,7 +110,8 @@ def _post(config: Config, request: Request, checked: Checked) -> Steps[Job]:
     patience = Patience(config.retry)
     while True:
         moment = (yield from today()) - _CLOCKS_DIFFER
-        uncertain = partial(_raise_uncertain, datetime.fromtimestamp(moment, UTC), checked)
+        since = datetime.fromtimestamp(moment, UTC)
+        uncertain = partial(_raise_uncertain, since, checked, mark)
         try:
             response = yield from send_once(config, request, max_idle=_MAX_IDLE)
         except TransportFault as fault:
@@ -128,9 +151,16 @@ def _accepted(
     return job
 
 
-def _raise_uncertain(since: datetime, checked: Checked, error: KreaError) -> NoReturn:
-    message = f"a job may or may not have been started. {error.args[0]}"
-    raise SubmitUncertainError(message, since=since, fingerprint=checked.fingerprint) from error
+def _raise_uncertain(
+    since: datetime, checked: Checked, mark: Mark | None, error: KreaError
+) -> NoReturn:
+    raise SubmitUncertainError(
+        f"a job may or may not have been started. {error.args[0]}",
+        since=since,
+        fingerprint=checked.fingerprint,
+        account=checked.account,
+        mark=None if mark is None else mark.dump(),
+    ) from error
 
 
 def _ask_leave(before_submit: Callable[[Checked], None], checked: Checked) -> None:

@@ -40,6 +40,7 @@ _WORD: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _OTHER_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 # Runway counts UTF-16 units where the contract counts code points.
 _LONGEST_PROMPT_UNITS: Final = 1000
+_LONGEST_INTENT: Final = 500
 # The operation that pays, by its id in the contract.
 SUBMIT: Final = "create_aleph_job"
 _VIDEO: Final = "video"
@@ -59,6 +60,11 @@ class Prepared(NamedTuple):
         for text in self.warnings:
             warn(text, KreaWarning)
 
+    def digests(self) -> dict[str, str]:
+        """Return a digest of each field, so that requests can be compared that nobody keeps."""
+        asked = _with_contents(self.checked.body, self.sources)
+        return {name: _digest(value) for name, value in asked.items()}
+
     def body(self, addresses: Mapping[Pending, str]) -> Mapping[str, Any]:
         """Return the body with the addresses that the files have got, by placeholder."""
         filled: Mapping[str, Any] = _replace(self.checked.body, addresses)
@@ -74,6 +80,7 @@ class Draft(NamedTuple):
         warnings: What is let through and may go wrong.
         account: The label of the account that would pay.
         cautions: What works, and is going to end.
+        intent: The intent that it is to be submitted under, if any.
     """
 
     body: Mapping[str, Any]
@@ -81,6 +88,7 @@ class Draft(NamedTuple):
     warnings: tuple[str, ...]
     account: str
     cautions: tuple[Caution, ...] = ()
+    intent: str | None = None
 
     def inspect(self) -> Prepared:
         """Open every file to see what it is. This blocks where there are files.
@@ -99,8 +107,9 @@ class Draft(NamedTuple):
         checked = Checked(
             body=self.body,
             uploads={place.field: source.name for place, source in sources.items()},
-            fingerprint=_fingerprint(self.body, sources, self.account),
+            fingerprint=_digest([self.account, _with_contents(self.body, sources)]),
             account=self.account,
+            intent=self.intent,
         )
         return Prepared(checked, sources, self.warnings, self.cautions)
 
@@ -113,6 +122,7 @@ def draft(
     extra_body: Mapping[str, Any] | None,
     checks: str,
     account: str,
+    intent: str | None = None,
 ) -> Draft:
     """Check a request as far as it goes without looking at files.
 
@@ -122,6 +132,7 @@ def draft(
     from krea_aleph_api.constraints import ALEPH_REQUEST, PROMPT, VIDEO, WIRE_NAMES
 
     _check_prompt(prompt)
+    _check_intent(intent)
     _check_mapping(extra_body or {})
     for taken, ours in ((VIDEO, _VIDEO), (PROMPT, _PROMPT)):
         if taken in options:
@@ -153,7 +164,7 @@ def draft(
         _check_json(names.get(name, name), value)
     told = set() if checks == "off" else {problem.field for problem in found}
     cautions = (*_deprecated(body, names), *_renamed(body.keys() - told, names))
-    return Draft(body, collector.files, warnings, account, cautions)
+    return Draft(body, collector.files, warnings, account, cautions, intent)
 
 
 class _Media:
@@ -253,6 +264,16 @@ def _check_prompt(prompt: object) -> None:
         raise InvalidRequestError(
             _PROMPT, f"character {error.start} is half of a surrogate pair"
         ) from error
+
+
+def _check_intent(intent: object) -> None:
+    good = intent is None or (isinstance(intent, str) and bool(intent) and intent.isprintable())
+    if not good or len(str(intent)) > _LONGEST_INTENT:
+        raise InvalidRequestError(
+            "intent",
+            f"{str(intent)[:80]!r} is no printable text of 1 to {_LONGEST_INTENT} characters",
+            hint="Name what is wanted, such as 'shot-17', the same each time it is tried.",
+        )
 
 
 def _prompt_warnings(prompt: str) -> Iterator[str]:
@@ -360,11 +381,15 @@ def _outer(field: str, names: Mapping[str, str]) -> str:
     return names.get(name, name) + field[len(name) :]
 
 
-def _fingerprint(body: Mapping[str, Any], sources: Mapping[Pending, Source], account: str) -> str:
-    """Return a digest of what was asked for; of a file its content counts, not its name."""
+def _with_contents(body: Mapping[str, Any], sources: Mapping[Pending, Source]) -> dict[str, Any]:
+    """Return what was asked for; of a file its content counts, not its name."""
     contents = {placeholder: source.sha256 for placeholder, source in sources.items()}
-    asked = _replace(body, contents)
-    text = json.dumps([account, asked], sort_keys=True, separators=(",", ":"))
+    asked: dict[str, Any] = _replace(body, contents)
+    return asked
+
+
+def _digest(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return sha256(text.encode()).hexdigest()
 
 

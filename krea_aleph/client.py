@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from krea_aleph._wire import AlephOptions, Draft
+    from krea_aleph.errors import SubmitUncertainError
     from krea_aleph.models import (
         Asset,
         Cancellation,
@@ -102,6 +103,7 @@ class _Client:
         prompt: str,
         extra_body: Mapping[str, Any] | None,
         options: AlephOptions,
+        intent: str | None = None,
     ) -> Callable[[], Draft]:
         return partial(
             _wire.draft,
@@ -111,6 +113,7 @@ class _Client:
             extra_body=extra_body,
             checks=self._config.checks,
             account=self._config.account,
+            intent=intent,
         )
 
 
@@ -159,6 +162,7 @@ class Aleph(_Client):
         video: Media,
         prompt: str,
         *,
+        intent: str | None = None,
         webhook_url: str | None = None,
         extra_body: Mapping[str, Any] | None = None,
         **options: Unpack[AlephOptions],
@@ -172,6 +176,9 @@ class Aleph(_Client):
             video: The clip: a URL, a path, a file open for reading bytes, or an asset. Krea uses
                 its first 5 seconds.
             prompt: What it should become, at most 1,000 characters.
+            intent: Your name for what is wanted, such as "shot-17". Calling again with the same
+                name and request gives the first job, whatever its state, also from another process
+                and after a crash. It needs a client with a ``store``.
             webhook_url: An endpoint of yours that Krea is to call when the job has ended. Krea does
                 not sign what it sends: believe only the job id and ask for the job.
             extra_body: Further fields of the body, merged last; names that the pinned contract
@@ -181,12 +188,13 @@ class Aleph(_Client):
 
         Raises:
             InvalidRequestError: Refused before anything was sent.
+            IntentConflictError: The intent stands for another request.
             UploadError: The file changed or failed while it was read.
             SubmitUncertainError: The job may or may not have been started.
             APIStatusError: The server refused; the class says why.
             APIConnectionError: The server was not reached.
         """
-        ask = self._ask(video, prompt, extra_body, options)
+        ask = self._ask(video, prompt, extra_body, options, intent)
         return self._driver.run(_submit.submit(self._config, ask, webhook_url))
 
     def transform(
@@ -198,6 +206,7 @@ class Aleph(_Client):
         exists: Exists = "error",
         wait_timeout: float | None = AUTO,
         on_update: Callable[[Update], object] | None = None,
+        intent: str | None = None,
         webhook_url: str | None = None,
         extra_body: Mapping[str, Any] | None = None,
         **options: Unpack[AlephOptions],
@@ -214,6 +223,7 @@ class Aleph(_Client):
             wait_timeout: Seconds from acceptance to the end of the job. The default is 2 h 10 min
                 in which time spent backlogged does not count; None waits for ever.
             on_update: Called with each `Update`, the accepted job first. What it raises is logged.
+            intent: As in ``submit``.
             webhook_url: As in ``submit``.
             extra_body: As in ``submit``.
             **options: As in ``submit``.
@@ -228,7 +238,7 @@ class Aleph(_Client):
         """
         operation = _results.transform(
             self._config,
-            self._ask(video, prompt, extra_body, options),
+            self._ask(video, prompt, extra_body, options, intent),
             output,
             exists=exists,
             wait_timeout=wait_timeout,
@@ -310,6 +320,40 @@ class Aleph(_Client):
         """
         operation = _results.download(self._config, job, output, exists=exists)
         return self._driver.run(operation)
+
+    def recover(self, error: SubmitUncertainError, *, settle: float = 60.0) -> Job | None:
+        """Find out what became of a submit whose answer was lost.
+
+        Args:
+            error: What ``submit`` or ``transform`` raised; one that was pickled will do.
+            settle: Seconds after the loss that a request may still take to arrive at the server;
+                until they have passed, nothing is concluded.
+
+        Returns:
+            The job, when it is proved which one it is: on an account that is ``exclusive`` to this
+            client's store. None, when it is proved that none was started, so that submitting
+            again is safe.
+
+        Raises:
+            SubmitUncertainError: It cannot be told; ``candidates`` has the jobs that it may be.
+        """
+        from krea_aleph import _recovery  # noqa: PLC0415 - few need it, and seldom
+
+        return self._driver.run(_recovery.recover(self._config, error, settle))
+
+    def adopt(self, error: SubmitUncertainError, job: JobRef) -> Job:
+        """Record the decision of a human which job a lost submit has become.
+
+        Args:
+            error: What ``submit``, ``transform`` or ``recover`` raised.
+            job: The job that it is. With a ``store``, its intent has become this job from now on.
+
+        Raises:
+            JobClaimedError: The job belongs to another intent.
+        """
+        from krea_aleph import _recovery  # noqa: PLC0415 - few need it, and seldom
+
+        return self._driver.run(_recovery.adopt(self._config, error, job))
 
     def list_jobs(
         self,
@@ -443,6 +487,7 @@ class AsyncAleph(_Client):
         video: Media,
         prompt: str,
         *,
+        intent: str | None = None,
         webhook_url: str | None = None,
         extra_body: Mapping[str, Any] | None = None,
         **options: Unpack[AlephOptions],
@@ -456,6 +501,9 @@ class AsyncAleph(_Client):
             video: The clip: a URL, a path, a file open for reading bytes, or an asset. Krea uses
                 its first 5 seconds.
             prompt: What it should become, at most 1,000 characters.
+            intent: Your name for what is wanted, such as "shot-17". Calling again with the same
+                name and request gives the first job, whatever its state, also from another process
+                and after a crash. It needs a client with a ``store``.
             webhook_url: An endpoint of yours that Krea is to call when the job has ended. Krea does
                 not sign what it sends: believe only the job id and ask for the job.
             extra_body: Further fields of the body, merged last; names that the pinned contract
@@ -465,12 +513,13 @@ class AsyncAleph(_Client):
 
         Raises:
             InvalidRequestError: Refused before anything was sent.
+            IntentConflictError: The intent stands for another request.
             UploadError: The file changed or failed while it was read.
             SubmitUncertainError: The job may or may not have been started.
             APIStatusError: The server refused; the class says why.
             APIConnectionError: The server was not reached.
         """
-        ask = self._ask(video, prompt, extra_body, options)
+        ask = self._ask(video, prompt, extra_body, options, intent)
         return await self._driver.run(_submit.submit(self._config, ask, webhook_url))
 
     async def transform(
@@ -482,6 +531,7 @@ class AsyncAleph(_Client):
         exists: Exists = "error",
         wait_timeout: float | None = AUTO,
         on_update: Callable[[Update], object] | None = None,
+        intent: str | None = None,
         webhook_url: str | None = None,
         extra_body: Mapping[str, Any] | None = None,
         **options: Unpack[AlephOptions],
@@ -498,6 +548,7 @@ class AsyncAleph(_Client):
             wait_timeout: Seconds from acceptance to the end of the job. The default is 2 h 10 min
                 in which time spent backlogged does not count; None waits for ever.
             on_update: Called with each `Update`, the accepted job first. What it raises is logged.
+            intent: As in ``submit``.
             webhook_url: As in ``submit``.
             extra_body: As in ``submit``.
             **options: As in ``submit``.
@@ -512,7 +563,7 @@ class AsyncAleph(_Client):
         """
         operation = _results.transform(
             self._config,
-            self._ask(video, prompt, extra_body, options),
+            self._ask(video, prompt, extra_body, options, intent),
             output,
             exists=exists,
             wait_timeout=wait_timeout,
@@ -594,6 +645,40 @@ class AsyncAleph(_Client):
         """
         operation = _results.download(self._config, job, output, exists=exists)
         return await self._driver.run(operation)
+
+    async def recover(self, error: SubmitUncertainError, *, settle: float = 60.0) -> Job | None:
+        """Find out what became of a submit whose answer was lost.
+
+        Args:
+            error: What ``submit`` or ``transform`` raised; one that was pickled will do.
+            settle: Seconds after the loss that a request may still take to arrive at the server;
+                until they have passed, nothing is concluded.
+
+        Returns:
+            The job, when it is proved which one it is: on an account that is ``exclusive`` to this
+            client's store. None, when it is proved that none was started, so that submitting
+            again is safe.
+
+        Raises:
+            SubmitUncertainError: It cannot be told; ``candidates`` has the jobs that it may be.
+        """
+        from krea_aleph import _recovery  # noqa: PLC0415 - few need it, and seldom
+
+        return await self._driver.run(_recovery.recover(self._config, error, settle))
+
+    async def adopt(self, error: SubmitUncertainError, job: JobRef) -> Job:
+        """Record the decision of a human which job a lost submit has become.
+
+        Args:
+            error: What ``submit``, ``transform`` or ``recover`` raised.
+            job: The job that it is. With a ``store``, its intent has become this job from now on.
+
+        Raises:
+            JobClaimedError: The job belongs to another intent.
+        """
+        from krea_aleph import _recovery  # noqa: PLC0415 - few need it, and seldom
+
+        return await self._driver.run(_recovery.adopt(self._config, error, job))
 
     def list_jobs(
         self,

@@ -8,7 +8,9 @@ is changed, or "never" right because it may pay twice), and ``hint`` (what to do
     ├─ ConfigError
     │  └─ MissingExtraError
     ├─ InvalidRequestError
-    │  └─ SubmitVetoedError
+    │  ├─ SubmitVetoedError
+    │  └─ IntentConflictError
+    ├─ IntentBusyError
     ├─ APIConnectionError
     │  └─ APITimeoutError
     ├─ APIStatusError
@@ -31,7 +33,9 @@ is changed, or "never" right because it may pay twice), and ``hint`` (what to do
     │  └─ JobNotFinishedError
     ├─ WaitTimeoutError
     ├─ UploadError
-    └─ DownloadError
+    ├─ DownloadError
+    └─ StoreError
+       └─ JobClaimedError
 """
 
 from __future__ import annotations
@@ -78,6 +82,7 @@ class KreaError(Exception):
 
     Attributes:
         job_id: The job that it is about, where one is known.
+        intent: The intent that it is about, where one was given.
         charged: Whether it costs money.
         resubmit: Whether the same request may be sent again.
         hint: What to do next, in one sentence.
@@ -87,6 +92,7 @@ class KreaError(Exception):
     resubmit: Resubmit = "never"
     hint: str = ""
     job_id: str | None = None
+    intent: str | None = None
 
     def __init__(
         self,
@@ -195,6 +201,37 @@ class SubmitVetoedError(InvalidRequestError):
 
     def __init__(self, problem: str = "vetoed by before_submit") -> None:
         super().__init__("request", problem)
+
+
+class IntentConflictError(InvalidRequestError):
+    """An intent was used before for another request; nothing has been sent.
+
+    Attributes:
+        fields: The fields of the request that differ from the first time.
+    """
+
+    fields: tuple[str, ...]
+
+    def __init__(self, intent: str, fields: tuple[str, ...]) -> None:
+        named = ", ".join(fields) or "the request"
+        super().__init__(
+            "intent",
+            f"{intent!r} stands for another request: {named} differ",
+            hint="A new attempt at something else needs an intent of its own.",
+        )
+        self.intent = intent
+        self.fields = fields
+
+
+class IntentBusyError(KreaError):
+    """Another call is submitting at this moment, and took longer than one waits for it.
+
+    It is either the same intent, or on an exclusive account any other.
+    """
+
+    charged: Charged = "no"
+    resubmit: Resubmit = "safe"
+    hint = "Nothing was sent by this call: make it again later."
 
 
 class APIConnectionError(KreaError):
@@ -368,15 +405,20 @@ class SubmitUncertainError(KreaError):
             there is one, is among ``list_jobs(created_after=error.since)``.
         fingerprint: The fingerprint of what was asked for, as in ``Checked``.
         candidates: Jobs that it may have become, where somebody has looked.
+        account: The label of the account that it was for.
+        mark: What the server showed just before, as text for ``recover``; None where nobody knows,
+            and then ``recover`` can only list candidates.
     """
 
     hint = (
-        "Do not submit again yet: look at list_jobs(created_after=error.since), and only when none"
-        " of those jobs can be this one submit again."
+        "Do not submit again yet: recover(error) looks for the job; it returns None only when it"
+        " is proved that none was started."
     )
     since: datetime
     fingerprint: str
     candidates: tuple[Job, ...]
+    account: str
+    mark: str | None
 
     def __init__(
         self,
@@ -385,11 +427,15 @@ class SubmitUncertainError(KreaError):
         since: datetime,
         fingerprint: str,
         candidates: tuple[Job, ...] = (),
+        account: str = "default",
+        mark: str | None = None,
     ) -> None:
         super().__init__(message)
         self.since = since
         self.fingerprint = fingerprint
         self.candidates = candidates
+        self.account = account
+        self.mark = mark
 
 
 class JobError(KreaError):
@@ -509,6 +555,22 @@ class DownloadError(KreaError):
     def __init__(self, message: str, *, url: str = "", job_id: str | None = None) -> None:
         super().__init__(message, job_id=job_id)
         self.url = url.partition("?")[0]
+
+
+class StoreError(KreaError):
+    """The store of intents cannot be used. Before a submit this means that nothing was sent."""
+
+    charged: Charged = "no"
+    resubmit: Resubmit = "safe"
+    hint = "Make sure that the disk has room and that the file may be written, then call again."
+
+
+class JobClaimedError(StoreError):
+    """A job belongs to another intent already: no two intents may share one."""
+
+    charged: Charged = "unknown"
+    resubmit: Resubmit = "never"
+    hint = "Look at both intents before anything else is submitted."
 
 
 _CLASSES: Final[Mapping[int, type[APIStatusError]]] = {

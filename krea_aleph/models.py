@@ -258,12 +258,14 @@ class Checked:
         uploads: The names of the files that would be uploaded first, by field.
         fingerprint: SHA-256 over what was asked for: equal requests have equal fingerprints.
         account: The label of the account that would pay.
+        intent: The intent that it would be submitted under, if any.
     """
 
     body: Mapping[str, Any] = field(hash=False)
     uploads: Mapping[str, str] = field(hash=False)
     fingerprint: str
     account: str = "default"
+    intent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +281,7 @@ class Event:
         job_id: The job that it is about, if any.
         duration: Seconds, where the fact has a duration.
         attributes: Further low-cardinality facts, such as ``operation`` and ``status``.
+        intent: The intent that it is about, if one was given.
     """
 
     kind: str
@@ -286,6 +289,7 @@ class Event:
     job_id: str | None = None
     duration: float | None = None
     attributes: Mapping[str, str | float] = field(default_factory=dict, hash=False)
+    intent: str | None = None
 
 
 Media: TypeAlias = str | PathLike[str] | BinaryIO | Asset

@@ -19,10 +19,13 @@ from krea_aleph import (
     ConfigError,
     DownloadError,
     InsufficientCreditsError,
+    IntentBusyError,
+    IntentConflictError,
     InternalServerError,
     InvalidRequestError,
     InvalidResponseError,
     JobCancelledError,
+    JobClaimedError,
     JobEmptyError,
     JobFailedError,
     JobNotFinishedError,
@@ -33,7 +36,10 @@ from krea_aleph import (
     PayloadTooLargeError,
     PermissionDeniedError,
     RateLimitError,
+    Record,
     RetryPolicy,
+    SQLiteStore,
+    StoreError,
     SubmitUncertainError,
     SubmitVetoedError,
     UploadError,
@@ -148,6 +154,40 @@ def _refused(operation: str, status: int, body: Any) -> Callable[[Scene], Any]:
     return lambda scene: _bad_answer(scene, operation, status=status, body=body)
 
 
+def _with_store(scene: Scene) -> tuple[Any, SQLiteStore]:
+    store = SQLiteStore(scene.folder / "jobs.sqlite3")
+    return scene.open_client(retry=ONCE, store=store), store
+
+
+def _other_request(scene: Scene) -> Any:
+    studio, _ = _with_store(scene)
+    studio.submit(scene.clip, "night", intent="shot-1")
+    return studio.submit(scene.clip, "day", intent="shot-1")
+
+
+def _somebody_at_it(scene: Scene) -> Any:
+    studio, store = _with_store(scene)
+    checked = studio.check(scene.clip, "night")
+    held = Record("default", "shot-1", checked.fingerprint, holder=f"{store.holder()}:0")
+    store.write(held)
+    return studio.submit(scene.clip, "night", intent="shot-1")
+
+
+def _claimed_twice(scene: Scene) -> Any:
+    studio, _ = _with_store(scene)
+    first = studio.submit(scene.clip, "night", intent="shot-1")
+    scene.fault("create_aleph_job", drop="after")
+    try:
+        studio.submit(scene.clip, "day", intent="shot-2")
+    except SubmitUncertainError as error:
+        return studio.adopt(error, first)
+
+
+def _broken_store(scene: Scene) -> Any:
+    (scene.folder / "jobs.sqlite3").mkdir()
+    return _with_store(scene)
+
+
 HTML = "<html><head><title>Bad gateway</title></head></html>"
 STORIES: list[tuple[type[KreaError], str, Callable[[Scene], Any]]] = [
     (ConfigError, "closed", lambda scene: (scene.aleph.close(), scene.aleph.get("job"))),
@@ -174,6 +214,10 @@ STORIES: list[tuple[type[KreaError], str, Callable[[Scene], Any]]] = [
     (InvalidResponseError, "job_id", _refused("get_job", 200, {"status": "queued"})),
     (InvalidResponseError, "object", _refused("get_job", 200, [1])),
     (SubmitUncertainError, "may or may not", _lost),
+    (IntentConflictError, "prompt differ", _other_request),
+    (IntentBusyError, "somebody else", _somebody_at_it),
+    (JobClaimedError, "belongs to another", _claimed_twice),
+    (StoreError, "cannot be used", _broken_store),
     (JobFailedError, "provider", lambda scene: scene.transform("[fail]")),
     (JobFailedError, "failed", lambda scene: scene.transform("[silent]")),
     (JobRejectedError, "nsfw", lambda scene: scene.transform("[nsfw]")),

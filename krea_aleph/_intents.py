@@ -1,0 +1,352 @@
+"""Submitting under an intent: one paid job at most, across calls, threads, processes and crashes.
+
+The order is everything, and each line is on disk before the next one happens:
+
+1. Claim the intent, so that nobody else submits it. Whoever is alive and at it is waited for.
+2. On an exclusive account, take the turn: one POST at a time, and none while an earlier one is
+   unresolved.
+3. Mark what the server shows now, and write it down.
+4. POST.
+5. Write down which job it became, or that nothing was started, or that nobody knows.
+
+Whoever finds an intent whose POST was sent by somebody who died knows as little as after a lost
+answer, and resolves it in the same way.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+from krea_aleph._exchange import tell
+from krea_aleph._jobs import get
+from krea_aleph._marks import Mark, jobs_since, take_mark
+from krea_aleph._steps import call, now, sleep, today
+from krea_aleph.errors import (
+    IntentBusyError,
+    IntentConflictError,
+    JobClaimedError,
+    KreaError,
+    StoreError,
+    SubmitUncertainError,
+)
+from krea_aleph.store import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from krea_aleph._config import Config
+    from krea_aleph._steps import Request, Steps
+    from krea_aleph._wire import Prepared
+    from krea_aleph.models import Job
+    from krea_aleph.store import Phase, Store
+
+SETTLE_SECONDS: Final = 60.0
+"""How long a request that was lost may take to land: later than that it is taken for gone."""
+
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 1.0
+_CALLS = itertools.count(1)
+
+
+class Claim:
+    """An intent that this call alone may submit, until it is released.
+
+    Attributes:
+        record: What the store has of it, as last written by this call.
+    """
+
+    def __init__(self, store: Store, record: Record) -> None:
+        self.store = store
+        self.record = record
+
+    def write(self, **changes: object) -> None:
+        """Store changes of the record. This blocks, briefly.
+
+        Raises:
+            StoreError: It could not be stored, or somebody else has taken the intent.
+        """
+        stored = self.store.write(replace(self.record, **changes))  # type: ignore[arg-type]
+        if stored is None:
+            message = f"the intent {self.record.intent!r} was written by somebody else"
+            raise StoreError(message, hint="Look whether two stores or clocks are mixed up.")
+        self.record = stored
+
+
+def claim(config: Config, store: Store, wanted: Record) -> Steps[Claim]:
+    """Take an intent, or find the job that it became already.
+
+    Raises:
+        IntentConflictError: It stands for another request.
+        IntentBusyError: Somebody else is submitting it, for longer than one waits.
+    """
+    holder = yield from call(partial(_holder, store))
+    patience = _Patience(config, f"the intent {wanted.intent!r}")
+    while True:
+        found = yield from call(partial(store.read, wanted.account, wanted.intent))
+        record = found or wanted
+        _refuse_conflict(record, wanted)
+        if record.job_id is not None:
+            return Claim(store, record)
+        busy = bool(record.holder) and (yield from call(partial(store.alive, record.holder)))
+        if not busy:
+            mine = yield from call(partial(store.write, replace(record, holder=holder)))
+            if mine is not None:
+                return Claim(store, mine)
+        yield from patience.pause()
+
+
+def _holder(store: Store) -> str:
+    """Return a name for this call: the process tells who is alive, the number whose turn it is."""
+    return f"{store.holder()}:{next(_CALLS)}"
+
+
+def _refuse_conflict(record: Record, wanted: Record) -> None:
+    if record.fingerprint != wanted.fingerprint:
+        names = sorted(record.fields.keys() | wanted.fields.keys())
+        differ = (name for name in names if record.fields.get(name) != wanted.fields.get(name))
+        raise IntentConflictError(wanted.intent, tuple(differ))
+
+
+class _Patience:
+    """Waiting for somebody who is at it: not for ever, because callers have callers."""
+
+    def __init__(self, config: Config, what: str) -> None:
+        self._limit = config.retry.max_elapsed + SETTLE_SECONDS
+        self._what = what
+        self._pause = _FIRST_PAUSE
+        self._since: float | None = None
+
+    def pause(self) -> Steps[None]:
+        moment = yield from now()
+        self._since = moment if self._since is None else self._since
+        if moment - self._since >= self._limit:
+            raise IntentBusyError(f"{self._what} is being submitted by somebody else")
+        yield from sleep(self._pause)
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+
+
+def record_of(prepared: Prepared) -> Record:
+    """Return the record of a checked request; one without an intent gets one of its own."""
+    checked = prepared.checked
+    return Record(
+        account=checked.account,
+        intent=checked.intent or f"auto:{secrets.token_hex(16)}",
+        fingerprint=checked.fingerprint,
+        fields=prepared.digests(),
+    )
+
+
+def submit(
+    config: Config,
+    store: Store,
+    wanted: Record,
+    make: Callable[[], Steps[Request]],
+    post: Callable[[Request, Mark], Steps[Job]],
+) -> Steps[Job]:
+    """Start the job of an intent, unless it was started already.
+
+    Args:
+        config: The client's.
+        store: The client's.
+        wanted: The intent, as it is recorded if it is new.
+        make: Uploads what is to be uploaded and returns the paid request.
+        post: Sends it, once.
+
+    Raises:
+        SubmitUncertainError: It may have been started, now or by somebody who died.
+        KreaError: It was not.
+    """
+    try:
+        mine = yield from claim(config, store, wanted)
+        if mine.record.job_id is not None:
+            return (yield from get(config, mine.record.job_id))
+        try:
+            return (yield from _submit_claimed(config, mine, make, post))
+        finally:
+            let_go(config, mine)
+    except KreaError as error:
+        error.intent = wanted.intent
+        raise
+
+
+def _submit_claimed(
+    config: Config,
+    mine: Claim,
+    make: Callable[[], Steps[Request]],
+    post: Callable[[Request, Mark], Steps[Job]],
+) -> Steps[Job]:
+    if mine.record.phase != "new":
+        yield from take_turn(config, mine)
+        found = yield from resolve(config, mine, SETTLE_SECONDS)
+        if found is not None:
+            return found
+    request = yield from make()
+    yield from take_turn(config, mine)
+    mark = yield from take_mark(config)
+    yield from call(partial(mine.write, phase="posting", mark=mark.dump()))
+    return (yield from _post(config, mine, partial(post, request, mark)))
+
+
+def _post(config: Config, mine: Claim, post: Callable[[], Steps[Job]]) -> Steps[Job]:
+    try:
+        job = yield from post()
+    except SubmitUncertainError:
+        yield from _note_unknown(mine)
+        raise
+    except KreaError:
+        yield from call(partial(mine.write, phase="new", mark=None))
+        raise
+    yield from _note_accepted(config, mine, job)
+    return job
+
+
+def _note_unknown(mine: Claim) -> Steps[None]:
+    """Write down that the answer was lost, and when: settling begins now."""
+    mark = _mark(mine.record)._replace(at=(yield from today()))
+    yield from call(partial(mine.write, phase="unknown", mark=mark.dump()))
+
+
+def _note_accepted(config: Config, mine: Claim, job: Job) -> Steps[None]:
+    """Write down which job it became. A job that is paid for is handed out all the same."""
+    try:
+        yield from call(partial(mine.write, phase="accepted", job_id=job.id))
+    except StoreError as error:
+        yield from tell(config, "store_failed", job_id=job.id, error=type(error).__name__)
+
+
+def let_go(config: Config, mine: Claim) -> None:
+    """Release the intent and the turn, whatever happened: no step, so that it happens always."""
+    holder = mine.record.holder
+    try:
+        if config.exclusive:
+            mine.store.unlock(mine.record.account, holder)
+        if mine.record.phase != "accepted":
+            mine.write(holder="")
+    except StoreError:
+        return  # the next call finds a claim of a living process, and waits; nothing is paid twice
+
+
+def take_turn(config: Config, mine: Claim) -> Steps[None]:
+    """On an exclusive account, wait until nobody else submits, and resolve what is left open."""
+    if not config.exclusive:
+        return
+    patience = _Patience(config, f"the account {config.account!r}")
+    while not (yield from call(partial(mine.store.lock, config.account, mine.record.holder))):
+        yield from patience.pause()
+    phases: Sequence[Phase] = ("posting", "unknown")
+    for record in (yield from call(partial(mine.store.find, config.account, phases))):
+        if record.intent != mine.record.intent:
+            yield from _clear_up(config, mine, record)
+
+
+def _clear_up(config: Config, mine: Claim, record: Record) -> Steps[None]:
+    """Resolve somebody else's intent; what cannot be is parked, and blocks nobody any more."""
+    taken = yield from call(partial(mine.store.write, replace(record, holder=mine.record.holder)))
+    if taken is None:
+        return  # whoever it belongs to has come back
+    theirs = Claim(mine.store, taken)
+    try:
+        yield from resolve(config, theirs, SETTLE_SECONDS)
+    except SubmitUncertainError:
+        pass
+    finally:
+        if theirs.record.phase != "accepted":
+            theirs.write(holder="")
+
+
+def resolve(config: Config, mine: Claim, settle: float) -> Steps[Job | None]:
+    """Find out what became of a request whose answer nobody has.
+
+    Returns:
+        The job, or None when it is proved that none was started.
+
+    Raises:
+        SubmitUncertainError: It cannot be told; ``candidates`` has the jobs that it may be.
+    """
+    if mine.record.phase == "posting":  # whoever sent it has died: nobody knows when it lands
+        yield from _note_unknown(mine)
+    mark = _mark(mine.record)
+    yield from _settle(mark, settle)
+    fresh = yield from call(partial(mine.store.read, mine.record.account, mine.record.intent))
+    if fresh is not None and fresh.job_id is not None:  # a webhook has proved it meanwhile
+        mine.record = fresh
+        return (yield from get(config, fresh.job_id))
+    candidates = yield from _candidates(config, mine.store, mark)
+    if not candidates:
+        yield from call(partial(mine.write, phase="new", mark=None))
+        return None
+    if len(candidates) == 1 and config.exclusive and (yield from _alone(mine)):
+        return (yield from _adopted(config, mine, candidates[0]))
+    yield from call(partial(mine.write, phase="parked"))
+    raise _uncertain(mine.record, tuple(candidates))
+
+
+def _settle(mark: Mark, settle: float) -> Steps[None]:
+    left = mark.at + settle - (yield from today())
+    if left > 0:
+        yield from sleep(min(left, settle))
+
+
+def _candidates(config: Config, store: Store, mark: Mark) -> Steps[list[Job]]:
+    """Return the jobs that came after a mark and belong to no intent."""
+    jobs = yield from jobs_since(config, mark)
+    ids = [job.id for job in jobs]
+    taken = yield from call(partial(store.claimed, config.account, ids))
+    return [job for job in jobs if job.id not in taken]
+
+
+def _alone(mine: Claim) -> Steps[bool]:
+    """Whether no other request of the account is in flight or unresolved.
+
+    One that is parked had settled before this one's mark was taken.
+    """
+    phases: Sequence[Phase] = ("posting", "unknown")
+    found = yield from call(partial(mine.store.find, mine.record.account, phases))
+    return all(record.intent == mine.record.intent for record in found)
+
+
+def _adopted(config: Config, mine: Claim, job: Job) -> Steps[Job]:
+    yield from call(partial(mine.write, phase="accepted", job_id=job.id))
+    yield from tell(config, "recovered", job_id=job.id)
+    return job
+
+
+def adopt(config: Config, mine: Claim, job: Job) -> Steps[Job]:
+    """Record a human's decision that a job belongs to an intent.
+
+    Raises:
+        JobClaimedError: It belongs to another one.
+    """
+    if mine.record.job_id not in {None, job.id}:
+        raise JobClaimedError(
+            f"the intent {mine.record.intent!r} has become job {mine.record.job_id} already",
+            job_id=mine.record.job_id,
+        )
+    return (yield from _adopted(config, mine, job))
+
+
+def _mark(record: Record) -> Mark:
+    return Mark.load(record.mark) if record.mark else Mark(None, frozenset(), record.updated_at)
+
+
+def _uncertain(record: Record, candidates: tuple[Job, ...]) -> SubmitUncertainError:
+    mark = _mark(record)
+    count = len(candidates)
+    error = SubmitUncertainError(
+        f"a job may or may not have been started for the intent {record.intent!r}; {count} jobs"
+        " came after it that belong to no intent",
+        since=mark.newest or datetime.fromtimestamp(record.updated_at, UTC),
+        fingerprint=record.fingerprint,
+        candidates=candidates,
+        account=record.account,
+        mark=record.mark,
+    )
+    error.intent = record.intent
+    error.hint = "Look at error.candidates; adopt(error, job) records which one it is."
+    return error

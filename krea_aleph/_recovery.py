@@ -1,0 +1,116 @@
+"""Finding out what became of a paid request whose answer was lost."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from krea_aleph import _intents
+from krea_aleph._jobs import get
+from krea_aleph._marks import Mark, jobs_since, mark_since
+from krea_aleph._steps import call, sleep, today
+from krea_aleph.errors import InvalidRequestError, KreaError, SubmitUncertainError
+from krea_aleph.policies import problem_with_number
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from krea_aleph._config import Config
+    from krea_aleph._intents import Claim
+    from krea_aleph._steps import Steps
+    from krea_aleph.models import Job, JobRef
+
+
+def recover(config: Config, error: SubmitUncertainError, settle: float) -> Steps[Job | None]:
+    """Return the job that was started, or None when it is proved that none was.
+
+    Raises:
+        SubmitUncertainError: It cannot be told; ``candidates`` has the jobs that it may be.
+    """
+    _check(config, error)
+    problem = problem_with_number(settle, least=0.0)
+    if problem is not None:
+        raise InvalidRequestError("settle", problem, hint="It is in seconds; the default is 60.")
+    mine = yield from _claimed(config, error)
+    if mine is None:
+        yield from _look(config, error, settle)
+        return None
+    if mine.record.job_id is not None:
+        return (yield from get(config, mine.record.job_id))
+    try:
+        yield from _intents.take_turn(config, mine)
+        if mine.record.phase == "new":
+            return None  # somebody has proved meanwhile that nothing was started
+        return (yield from _intents.resolve(config, mine, settle))
+    except KreaError as found:
+        found.intent = mine.record.intent
+        raise
+    finally:
+        _intents.let_go(config, mine)
+
+
+def adopt(config: Config, error: SubmitUncertainError, ref: JobRef) -> Steps[Job]:
+    """Record a human's decision which job it was, and return that job.
+
+    Raises:
+        JobClaimedError: It belongs to another intent.
+    """
+    _check(config, error)
+    job = yield from get(config, ref)
+    mine = yield from _claimed(config, error)
+    if mine is None:
+        return job
+    try:
+        return (yield from _intents.adopt(config, mine, job))
+    finally:
+        _intents.let_go(config, mine)
+
+
+def _check(config: Config, error: object) -> None:
+    if not isinstance(error, SubmitUncertainError):
+        kind = type(error).__name__
+        raise InvalidRequestError("error", f"a SubmitUncertainError is needed, not {kind}")
+    if error.account != config.account:
+        raise InvalidRequestError(
+            "error",
+            f"it is about the account {error.account!r}, and this client's is {config.account!r}",
+            hint="Use the client of that account.",
+        )
+
+
+def _claimed(config: Config, error: SubmitUncertainError) -> Steps[Claim | None]:
+    """Take the intent that the error is about, if this client's store knows it."""
+    store, intent = config.store, error.intent
+    if store is None or intent is None:
+        return None
+    record = yield from call(partial(store.read, config.account, intent))
+    return None if record is None else (yield from _intents.claim(config, store, record))
+
+
+def _look(config: Config, error: SubmitUncertainError, settle: float) -> Steps[None]:
+    """Look for what came since, and return if it is proved that nothing did.
+
+    Without a record nothing that came can be called ours.
+
+    That no job at all came after a mark of the server's own proves that none was started. Without
+    such a mark nothing is proved, because clocks differ.
+    """
+    moment = yield from today()
+    mark = mark_since(error.since, moment) if error.mark is None else Mark.load(error.mark)
+    left = mark.at + settle - moment
+    if left > 0:
+        yield from sleep(min(left, settle))
+    found = yield from jobs_since(config, mark)
+    if not found and error.mark is not None:
+        return
+    again = SubmitUncertainError(
+        f"a job may or may not have been started; {len(found)} jobs came since",
+        since=error.since,
+        fingerprint=error.fingerprint,
+        candidates=tuple(found),
+        account=error.account,
+        mark=error.mark,
+    )
+    again.hint = (
+        "Look at error.candidates: adopt(error, job) says which one it is. Only on an account that"
+        " is exclusive to one store can that be told without looking."
+    )
+    raise again from error

@@ -1,0 +1,211 @@
+"""The store: versions that decide races, claims that nobody shares, and who is alive."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from krea_aleph import JobClaimedError, Record, SQLiteStore, StoreError
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a store may be."""
+    return tmp_path / "jobs.sqlite3"
+
+
+def _record(intent: str = "shot-1", **facts: object) -> Record:
+    return Record("studio", intent, "f" * 64, {"prompt": "d"}, **facts)  # type: ignore[arg-type]
+
+
+def test_a_record_comes_back_as_it_was_written(path: Path) -> None:
+    """Every field survives, in this process and in another one that opens the file."""
+    record = _record(phase="posting", mark="{}", path="out.mp4", job_id="j1", holder="h")
+    stored = SQLiteStore(path).write(record)
+    assert stored is not None
+    assert stored == replace(record, version=1, updated_at=stored.updated_at)
+    assert SQLiteStore(path).read("studio", "shot-1") == stored
+    assert SQLiteStore(path).by_nonce(record.nonce) == stored
+    assert SQLiteStore(path).read("other", "shot-1") is None
+    assert SQLiteStore(path).by_nonce("other") is None
+
+
+def test_whoever_writes_an_old_version_loses(path: Path) -> None:
+    """Of two that read the same version, one gets None; so does a second insertion."""
+    store = SQLiteStore(path)
+    first = store.write(_record())
+    assert first is not None
+    assert store.write(_record()) is None
+    assert store.write(replace(first, phase="posting")) is not None
+    assert store.write(replace(first, phase="unknown")) is None
+
+
+def test_of_many_writers_one_wins_each_version(path: Path) -> None:
+    """Threads with stores of their own never both succeed: no turn is taken twice."""
+    stores = [SQLiteStore(path) for _ in range(8)]
+    assert stores[0].write(_record()) is not None
+    won = []
+
+    def raise_version(store: SQLiteStore) -> None:
+        for _ in range(25):
+            found = store.read("studio", "shot-1")
+            if found is not None and store.write(found) is not None:
+                won.append(found.version)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(raise_version, stores))
+    assert len(won) == len(set(won))
+
+
+def test_no_two_intents_share_a_job(path: Path) -> None:
+    """A job belongs to one intent of an account; another account's jobs are its own."""
+    store = SQLiteStore(path)
+    assert store.write(_record(job_id="j1")) is not None
+    with pytest.raises(JobClaimedError, match="job j1 belongs to another intent of 'studio'"):
+        store.write(_record("shot-2", job_id="j1"))
+    assert store.write(replace(_record(job_id="j1"), account="other")) is not None
+    assert store.claimed("studio", ["j1", "j2"]) == {"j1"}
+    assert store.claimed("studio", []) == set()
+
+
+def test_open_intents_are_found_by_phase(path: Path) -> None:
+    """What is unresolved is listed for one account, the longest untouched first."""
+    store = SQLiteStore(path)
+    for intent, phase in (("a", "unknown"), ("b", "accepted"), ("c", "posting")):
+        store.write(_record(intent, phase=phase))
+    assert [record.intent for record in store.find("studio", ["posting", "unknown"])] == ["a", "c"]
+    assert store.find("other", ["posting", "unknown"]) == []
+
+
+def test_the_turn_belongs_to_one_at_a_time(path: Path) -> None:
+    """Two calls of one process do not submit at once; whoever is done gives the turn back."""
+    store = SQLiteStore(path)
+    first, second = f"{store.holder()}:1", f"{store.holder()}:2"
+    assert store.lock("studio", first)
+    assert store.lock("studio", first)
+    assert not store.lock("studio", second)
+    assert store.lock("other", second)
+    store.unlock("studio", second)
+    assert not store.lock("studio", second)
+    store.unlock("studio", first)
+    assert store.lock("studio", second)
+
+
+LOCK_AND_DIE = """
+import os, sys
+from krea_aleph import Record, SQLiteStore
+store = SQLiteStore(sys.argv[1])
+assert store.lock("studio", store.holder())
+store.write(Record("studio", "shot-1", "f", phase="posting", holder=store.holder()))
+print(store.holder(), flush=True)
+if sys.argv[2] == "die":
+    os.kill(os.getpid(), 9)
+sys.stdin.read()
+"""
+
+
+def _other(path: Path, what: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", LOCK_AND_DIE, str(path), what]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_the_dead_hold_nothing(path: Path) -> None:
+    """A process that was killed is known to be dead at once, and its turn is free."""
+    store = SQLiteStore(path)
+    with _other(path, "die") as process:
+        assert process.stdout is not None
+        holder = process.stdout.readline().strip()
+        process.wait()
+    assert not store.alive(holder)
+    assert store.lock("studio", store.holder())
+    assert [record.holder for record in store.find("studio", ["posting"])] == [holder]
+
+
+def test_the_living_keep_what_they_hold(path: Path) -> None:
+    """Another process that still runs is alive, also seen from a thread, until it ends."""
+    store = SQLiteStore(path)
+    with _other(path, "live") as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        holder = process.stdout.readline().strip()
+        seen: list[bool] = []
+        thread = threading.Thread(target=lambda: seen.append(store.alive(holder)))
+        thread.start()
+        thread.join()
+        assert seen == [True]
+        assert not store.lock("studio", store.holder())
+        process.stdin.close()
+        process.wait()
+    assert not store.alive(holder)
+
+
+def _child_token(store: SQLiteStore, pipe: object) -> None:
+    pipe.send(store.holder())  # type: ignore[attr-defined]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_is_somebody_else(path: Path) -> None:
+    """A child has a name of its own, uses the file, and does not keep its parent alive."""
+    store = SQLiteStore(path)
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    child = context.Process(target=_child_token, args=(store, theirs))
+    child.start()
+    token = ours.recv()
+    child.join()
+    assert token != store.holder()
+    assert not store.alive(token)
+    assert store.alive(store.holder())
+    assert store.write(_record()) is not None
+
+
+def test_closing_lets_go_and_opens_again(path: Path) -> None:
+    """A closed store is dead to others, and alive again with its next use."""
+    store, other = SQLiteStore(path), SQLiteStore(path)
+    holder = store.holder()
+    assert other.alive(holder)
+    store.close()
+    assert not other.alive(holder)
+    assert other.alive(store.holder())
+
+
+@pytest.mark.parametrize("content", [b"not a database, but long enough to be looked at" * 30])
+def test_what_is_no_store_is_refused(path: Path, content: bytes) -> None:
+    """A file of another kind is left alone and named, before anything is paid for."""
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="cannot be used") as caught:
+        SQLiteStore(path)
+    assert (caught.value.charged, caught.value.resubmit) == ("no", "safe")
+    assert path.read_bytes() == content
+
+
+def test_a_store_of_a_newer_library_is_refused(path: Path) -> None:
+    """What cannot be understood is not written to."""
+    SQLiteStore(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(StoreError, match="has version 99; this library knows 1"):
+        SQLiteStore(path)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """A folder in the place of the file is said as such."""
+    with pytest.raises(StoreError, match=r"the store '.*' cannot be used"):
+        SQLiteStore(tmp_path)
+
+
+def test_its_repr_says_where_it_is(path: Path) -> None:
+    """Logs show which store it is; the nonce of a record is not shown."""
+    assert repr(SQLiteStore(path)) == f"SQLiteStore({str(path)!r})"
+    assert _record().nonce not in repr(_record())
