@@ -9,6 +9,7 @@ that change what a reviewer sees.
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Any, Final
 
 from codegen.audit_rules import INSIDES
@@ -31,8 +32,8 @@ MAX_PROPERTIES: Final = 500
 
 _PROPERTY: Final = re.compile(r"[A-Za-z0-9_$@][A-Za-z0-9_$@.: -]{0,99}")
 _HEADER: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
-_VALUE: Final = re.compile(r"[A-Za-z0-9 _.,:;/+()%&@#!?*=<>|~^-]{0,200}")
-_FORMAT: Final = re.compile(r"[A-Za-z0-9-]{1,40}")
+_VALUE: Final = re.compile(r"[\w .,:;/+()%&@#!?*=<>|~^-]{0,200}")
+_FORMAT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,39}")
 _STATUS: Final = re.compile(r"[1-5](\d\d|XX)|default")
 OUR_HEADERS: Final = frozenset(
     "authorization connection content-length content-type cookie host proxy-authorization"
@@ -169,6 +170,8 @@ def _guard_properties(schema: Mapping[str, Any], place: str) -> None:
 def _guard_value(value: object, place: str) -> None:
     if isinstance(value, str):
         matches(_VALUE, value, place, "a plain word or phrase")
+        if unicodedata.normalize("NFKC", value) != value:
+            raise refused(place, f"{value!a:.80} has letters that look like others")
     elif not (value is None or isinstance(value, bool | int | float)):
         raise refused(place, f"{value!a:.80} is neither text nor number")
 

@@ -28,8 +28,7 @@ def validate(document: Mapping[str, Any]) -> None:
         problem = f"the document cannot be walked: {type(failure).__name__}: {failure}"
         raise StepError("validate", problem[:500]) from failure
     if error is not None:
-        place = "/".join(str(part) for part in error.absolute_path)
-        raise StepError("validate", f"{place or 'the document'}: {error.message[:500]}")
+        raise StepError("validate", f"{_place(error)}: {error.message[:500]}")
 
 
 def validate_shape(document: Mapping[str, Any]) -> None:
@@ -43,5 +42,11 @@ def validate_shape(document: Mapping[str, Any]) -> None:
 
     error = next(iter(openapi_v31_schema_validator.iter_errors(dict(document))), None)
     if error is not None:
-        place = "/".join(str(part) for part in error.absolute_path)
-        raise StepError("validate", f"{place or 'the document'}: {error.message[:500]}")
+        raise StepError("validate", f"{_place(error)}: {error.message[:500]}")
+
+
+def _place(error: Any) -> str:
+    """Say where something is wrong; of defaults that do not fit, the validator does not say."""
+    path = "/".join(str(part) for part in error.absolute_path)
+    whole = not isinstance(error.validator, str) or isinstance(error.instance, dict)
+    return path or ("the document" if whole else "a default")

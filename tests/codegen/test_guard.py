@@ -61,6 +61,7 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], object]] = {
     "required name": lambda c: body_of(c)["required"].append(f'x"]{CODE}'),
     "enum value": _property("x", {"enum": [f"'] + [{CODE}] + ['"]}),
     "enum value with a line end": _property("x", {"enum": ["a\nimport os"]}),
+    "enum value in bold letters": _property("x", {"enum": ["\U0001d4ee\U0001d4ff"]}),
     "enum value that is an object": _property("x", {"enum": [{"a": 1}]}),
     "const": _property("x", {"const": f'"{CODE}'}),
     "const in an answer": lambda c: job_of(c)["properties"].update(x={"const": f'"{CODE}'}),
@@ -140,6 +141,8 @@ FINE: dict[str, Callable[[dict[str, Any]], object]] = {
     "hyphen": _property("end-frame", {"type": "string"}),
     "dots and dollars": _property("$x.y", {"type": "string"}),
     "blank": _property("2d mode", {"type": "string"}),
+    "letters in a value": _property("x", {"enum": ["Gr\u00f6\u00dfe", "\u4e2d\u6587", "a_b"]}),
+    "a format of their own": _property("x", {"type": "string", "format": "media_url"}),
     "punctuation in a value": _property("x", {"enum": ["16:9", "5 s (fast)", "a/b", "100%"]}),
     "emoji in prose": _prompt(description="Make it \U0001f600 nice: na\u00efve caf\u00e9"),
     "an error page of HTML": lambda c: _aleph(c)["responses"].update(
