@@ -20,53 +20,14 @@ import pytest
 
 from checkouts import ROOT, Checkout
 from codegen.audit import audit_source
-from codegen.classify import stop_for_human
-from codegen.compose import compose
-from codegen.emit_answers import emit_answers
-from codegen.emit_constraints import emit_constraints
-from codegen.emit_operations import emit_operations
-from codegen.emit_options import emit_options
-from codegen.normalise import normalise
-from codegen.notes import notes
-from krea_aleph.specdiff.diff import check_document
-from krea_aleph.specdiff.document import read_document
-from krea_aleph.specdiff.errors import EXIT_CODES, StepError, step
-from krea_aleph.specdiff.read_any import read_any
+from krea_aleph.specdiff.errors import EXIT_CODES, StepError
 from krea_aleph.specdiff.rules import Rules
-from krea_aleph.specdiff.severity import needs
-from krea_aleph.specdiff.texts import guard_references
 
-from .hostile_documents import CONTRACT, Hostile, hostile_documents, payloads
+from .hostile_documents import Hostile, hostile_documents, payloads
+from .parts import edited, emitted, published
 
 PIPELINE = Path(__file__).with_name("hostile_worker.py")
 _UNCLEAR = re.compile(r"^[a-z-]+: (\S+: )?[A-Z]\w*(Error|Exception|Interrupt)\b")
-
-
-def _edited(data: bytes) -> dict[str, Any]:
-    return read_document(data)
-
-
-def _published(data: bytes, rules: Rules) -> dict[str, Any]:
-    document = read_any(data)
-    guard_references(document)
-    check_document(document, rules)
-    with step("compose"):
-        return read_document(compose(document, CONTRACT, rules).contract)
-
-
-def _emitted(document: dict[str, Any], rules: Rules) -> dict[str, str]:
-    """Run the parts of the pipeline that touch no file, and return the modules they write."""
-    normalised = normalise(document, rules)
-    stop_for_human(normalised, rules, needs(ROOT / "scripts/codegen/reads.toml"))
-    notes(normalised, rules)
-    json.dumps(normalised.document)
-    with step("emit"):
-        return {
-            "answers.py": emit_answers(normalised.strict),
-            "constraints.py": emit_constraints(normalised.operations, normalised.strict, rules),
-            "operations.py": emit_operations(normalised.operations, retired={}, deprecated={}),
-            "options.py": emit_options(normalised.strict, rules),
-        }
 
 
 def _is_clear(error: StepError) -> bool:
@@ -93,12 +54,9 @@ def test_no_document_gets_through_the_parts_that_read_it(
 
 def _read(way: str, hostile: Hostile, rules: Rules) -> str:
     try:
-        if way == "edited":
-            document = _edited(hostile.make())
-            guard_references(document)
-        else:
-            document = _published(hostile.make(), rules)
-        modules = _emitted(document, rules)
+        data = hostile.make()
+        document = edited(data) if way == "edited" else published(data, rules)
+        modules, _ = emitted(document, rules)
     except StepError as error:
         if not _is_clear(error):
             pytest.fail(f"{hostile.name}: {error}")
