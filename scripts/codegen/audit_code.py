@@ -152,7 +152,7 @@ class _Auditor:
         for base in node.bases:
             self._type(base)
         for keyword in node.keywords:
-            if keyword.arg != "total" or not isinstance(keyword.value, ast.Constant):
+            if keyword.arg != "total" or not _is_flag(keyword.value):
                 raise self._no(node, f"the class keyword {keyword.arg}")
         self._unambiguous(node)
         for child in node.body:
@@ -180,7 +180,7 @@ class _Auditor:
             raise self._no(node, f"the decorator {ast.unparse(name):.80}")
         self._load(name)
         if isinstance(node, ast.Call) and (
-            node.args or not all(isinstance(word.value, ast.Constant) for word in node.keywords)
+            node.args or not all(_is_flag(word.value) for word in node.keywords)
         ):
             raise self._no(node, f"the decorator {ast.unparse(node):.80}")
 
@@ -449,7 +449,7 @@ class _Auditor:
             else:
                 self._expression(argument)
         for keyword in node.keywords:
-            if keyword.arg != "total" or not isinstance(keyword.value, ast.Constant):
+            if keyword.arg != "total" or not _is_flag(keyword.value):
                 raise self._no(node, f"the keyword {keyword.arg}")
 
     # --- types ---
@@ -484,6 +484,10 @@ class _Auditor:
 
     def _no(self, node: ast.AST, what: str) -> StepError:
         return refused(self._name, getattr(node, "lineno", 0), what)
+
+
+def _is_flag(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, bool)
 
 
 def _is_ours(name: str) -> bool:

@@ -33,7 +33,7 @@ SAMPLES = ("x", 1, None, {}, [], {"a": "x"}, ["x"])
 
 def use(module: typing.Any) -> None:
     """Call all that a module has with values of every kind."""
-    for name, thing in vars(module).items():
+    for name, thing in list(vars(module).items()):
         if name.startswith("__") or getattr(thing, "__module__", None) != module.__name__:
             continue
         repr(thing)
