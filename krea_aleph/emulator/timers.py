@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextvars import Context
 from typing import TYPE_CHECKING
 
 from krea_aleph.emulator.clock import VirtualClock
@@ -34,7 +35,8 @@ class Timers:
         stack = ExitStack()
         stack.enter_context(hold(self._clock()))
         try:
-            self.loop.call_soon_threadsafe(self._begin, work, stack)
+            # In a context of its own: whoever moves time may run trio, and this loop does not.
+            self.loop.call_soon_threadsafe(self._begin, work, stack, context=Context())
         except RuntimeError:  # the emulator stopped meanwhile
             stack.close()
 
