@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         SubmitVetoedError,
         UploadError,
         WaitTimeoutError,
+        WebhookError,
     )
     from krea_aleph.models import (
         AUTO,
@@ -126,6 +127,7 @@ __all__ = [
     "Update",
     "UploadError",
     "WaitTimeoutError",
+    "WebhookError",
     "__version__",
 ]
 

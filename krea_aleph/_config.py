@@ -25,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-    from krea_aleph.models import Checked, Clock, Event, Transport
+    from krea_aleph.models import Checked, Clock, Event, Receiver, Transport
     from krea_aleph.store import Store
 
 Key: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]]
@@ -48,7 +48,10 @@ _OWN_HEADERS: Final = frozenset(
     {"authorization", "content-length", "content-type", "host", "transfer-encoding"}
 )
 _KEY: Final = re.compile(r"[\x21-\x7e]+")
-_STORE_METHODS: Final = ("read", "find", "write", "claimed", "holder", "alive", "lock", "unlock")
+_STORE_METHODS: Final = (
+    "read by_nonce find write claimed holder alive lock unlock expect deliver delivered told"
+).split()
+_RECEIVER_METHODS: Final = "url attach expect expects listen told".split()
 
 
 class ClientOptions(TypedDict, total=False):
@@ -78,6 +81,8 @@ class ClientOptions(TypedDict, total=False):
     exclusive: bool
     """That every submit of the account goes through this store: POSTs are made one at a time, and
     a lost one can be recovered. Default False."""
+    receiver: Receiver
+    """A `WebhookReceiver`: each submit asks Krea to call it, and a wait looks when it is called."""
     before_submit: Callable[[Checked], None]
     """Called with each checked request before anything is uploaded; raise SubmitVetoedError."""
     on_event: Callable[[Event], None]
@@ -217,6 +222,7 @@ class Config:
     abandon: Abandon
     store: Store | None
     exclusive: bool
+    receiver: Receiver | None
     before_submit: Callable[[Checked], None] | None
     on_event: Callable[[Event], None] | None
     proxies: Mapping[str, str] = field(repr=False)
@@ -258,6 +264,7 @@ class Config:
             abandon=_one_of("abandon", options.get("abandon", "leave"), ("leave", "cancel")),
             store=_with_methods("store", options.get("store"), *_STORE_METHODS),
             exclusive=_exclusive(options),
+            receiver=_with_methods("receiver", options.get("receiver"), *_RECEIVER_METHODS),
             before_submit=_callable("before_submit", options.get("before_submit")),
             on_event=_callable("on_event", options.get("on_event")),
             proxies=_proxies(options.get("proxy"), trust_env=options.get("trust_env", True)),

@@ -149,8 +149,8 @@ class SyncDriver:
             case Send():
                 with clock.busy():
                     return self._exchange(step, limit)
-            case Sleep(seconds):
-                return clock.sleep(seconds if limit is None else min(seconds, limit))
+            case Sleep(seconds, bell):
+                return clock.sleep(seconds if limit is None else min(seconds, limit), bell)
             case Call(function):
                 with clock.busy():
                     return function()
@@ -236,8 +236,8 @@ class AsyncDriver:
             case Send():
                 with clock.busy():
                     return await self._exchange(step, limit)
-            case Sleep(seconds):
-                return await clock.asleep(seconds)
+            case Sleep(seconds, bell):
+                return await clock.asleep(seconds, bell)
             case Call(function):
                 from anyio.to_thread import run_sync  # noqa: PLC0415 - as above
 

@@ -23,6 +23,7 @@ from functools import partial
 from typing import Final
 
 from krea_aleph._exchange import tell
+from krea_aleph._hooks import expect, told_job
 from krea_aleph._jobs import get
 from krea_aleph._marks import Mark, jobs_since, take_mark
 from krea_aleph._steps import call, now, sleep, today
@@ -146,7 +147,7 @@ def submit(
     config: Config,
     store: Store,
     wanted: Record,
-    make: Callable[[], Steps[Request]],
+    make: Callable[[str], Steps[Request]],
     post: Callable[[Request, Mark], Steps[Job]],
 ) -> Steps[Job]:
     """Start the job of an intent, unless it was started already.
@@ -155,7 +156,8 @@ def submit(
         config: The client's.
         store: The client's.
         wanted: The intent, as it is recorded if it is new.
-        make: Uploads what is to be uploaded and returns the paid request.
+        make: Uploads what is to be uploaded and returns the paid request; it is given the
+            intent's nonce.
         post: Sends it, once.
 
     Raises:
@@ -178,7 +180,7 @@ def submit(
 def _submit_claimed(
     config: Config,
     mine: Claim,
-    make: Callable[[], Steps[Request]],
+    make: Callable[[str], Steps[Request]],
     post: Callable[[Request, Mark], Steps[Job]],
 ) -> Steps[Job]:
     if mine.record.phase != "new":
@@ -186,7 +188,7 @@ def _submit_claimed(
         found = yield from resolve(config, mine, SETTLE_SECONDS)
         if found is not None:
             return found
-    request = yield from make()
+    request = yield from make(mine.record.nonce)
     yield from take_turn(config, mine)
     mark = yield from take_mark(config)
     yield from call(partial(mine.write, phase="posting", mark=mark.dump()))
@@ -218,6 +220,7 @@ def _note_accepted(config: Config, mine: Claim, job: Job) -> Steps[None]:
         yield from call(partial(mine.write, phase="accepted", job_id=job.id))
     except StoreError as error:
         yield from tell(config, "store_failed", job_id=job.id, error=type(error).__name__)
+    yield from expect(config, mine.record.nonce, job.id)
 
 
 def let_go(config: Config, mine: Claim) -> None:
@@ -269,14 +272,16 @@ def resolve(config: Config, mine: Claim, settle: float) -> Steps[Job | None]:
     Raises:
         SubmitUncertainError: It cannot be told; ``candidates`` has the jobs that it may be.
     """
+    proved = yield from _proved(config, mine)
+    if proved is not None:
+        return proved
     if mine.record.phase == "posting":  # whoever sent it has died: nobody knows when it lands
         yield from _note_unknown(mine)
     mark = _mark(mine.record)
     yield from _settle(mark, settle)
-    fresh = yield from call(partial(mine.store.read, mine.record.account, mine.record.intent))
-    if fresh is not None and fresh.job_id is not None:  # a webhook has proved it meanwhile
-        mine.record = fresh
-        return (yield from get(config, fresh.job_id))
+    proved = yield from _proved(config, mine)
+    if proved is not None:
+        return proved
     candidates = yield from _candidates(config, mine.store, mark)
     if not candidates:
         yield from call(partial(mine.write, phase="new", mark=None))
@@ -285,6 +290,16 @@ def resolve(config: Config, mine: Claim, settle: float) -> Steps[Job | None]:
         return (yield from _adopted(config, mine, candidates[0]))
     yield from call(partial(mine.write, phase="parked"))
     raise _uncertain(mine.record, tuple(candidates))
+
+
+def _proved(config: Config, mine: Claim) -> Steps[Job | None]:
+    """Return the job that a webhook on the intent's own path has told of, if one has.
+
+    That path was in this intent's request and nowhere else: it proves whose the job is, on shared
+    accounts too.
+    """
+    job = yield from told_job(config, mine.record.nonce)
+    return None if job is None else (yield from _adopted(config, mine, job))
 
 
 def _settle(mark: Mark, settle: float) -> Steps[None]:
@@ -313,6 +328,7 @@ def _alone(mine: Claim) -> Steps[bool]:
 
 def _adopted(config: Config, mine: Claim, job: Job) -> Steps[Job]:
     yield from call(partial(mine.write, phase="accepted", job_id=job.id))
+    yield from expect(config, mine.record.nonce, job.id)
     yield from tell(config, "recovered", job_id=job.id)
     return job
 

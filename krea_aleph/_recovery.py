@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from krea_aleph import _intents
+from krea_aleph._hooks import told_job
 from krea_aleph._jobs import get
 from krea_aleph._marks import Mark, jobs_since, mark_since
 from krea_aleph._steps import call, sleep, today
@@ -31,8 +32,7 @@ def recover(config: Config, error: SubmitUncertainError, settle: float) -> Steps
         raise InvalidRequestError("settle", problem, hint="It is in seconds; the default is 60.")
     mine = yield from _claimed(config, error)
     if mine is None:
-        yield from _look(config, error, settle)
-        return None
+        return (yield from _look(config, error, settle))
     if mine.record.job_id is not None:
         return (yield from get(config, mine.record.job_id))
     try:
@@ -85,22 +85,27 @@ def _claimed(config: Config, error: SubmitUncertainError) -> Steps[Claim | None]
     return None if record is None else (yield from _intents.claim(config, store, record))
 
 
-def _look(config: Config, error: SubmitUncertainError, settle: float) -> Steps[None]:
-    """Look for what came since, and return if it is proved that nothing did.
+def _look(config: Config, error: SubmitUncertainError, settle: float) -> Steps[Job | None]:
+    """Look for what came since, and return None if it is proved that nothing did.
 
-    Without a record nothing that came can be called ours.
+    Without a record nothing that came can be called ours, but for a job that was told of at the
+    address that this one request bore.
 
     That no job at all came after a mark of the server's own proves that none was started. Without
     such a mark nothing is proved, because clocks differ.
     """
     moment = yield from today()
     mark = mark_since(error.since, moment) if error.mark is None else Mark.load(error.mark)
+    told = yield from told_job(config, error.nonce)
     left = mark.at + settle - moment
-    if left > 0:
+    if told is None and left > 0:
         yield from sleep(min(left, settle))
+        told = yield from told_job(config, error.nonce)
+    if told is not None:
+        return told
     found = yield from jobs_since(config, mark)
     if not found and error.mark is not None:
-        return
+        return None
     again = SubmitUncertainError(
         f"a job may or may not have been started; {len(found)} jobs came since",
         since=error.since,
@@ -109,6 +114,7 @@ def _look(config: Config, error: SubmitUncertainError, settle: float) -> Steps[N
         account=error.account,
         mark=error.mark,
     )
+    again.nonce = error.nonce
     again.hint = (
         "Look at error.candidates: adopt(error, job) says which one it is. Only on an account that"
         " is exclusive to one store can that be told without looking."

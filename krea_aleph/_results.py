@@ -9,6 +9,7 @@ from urllib.parse import urljoin
 
 from krea_aleph import _saving, _wire
 from krea_aleph._exchange import Patience, announce, tell
+from krea_aleph._hooks import check_webhook_url
 from krea_aleph._hosts import problem_with_output
 from krea_aleph._jobs import get
 from krea_aleph._saving import Target
@@ -46,6 +47,7 @@ def transform(
 ) -> Steps[Saved]:
     """Go the whole way: check where the result goes, submit, wait, download."""
     check_timeout(wait_timeout)
+    check_webhook_url(config, webhook_url)
     target = yield from call(partial(Target.checked, output, exists))
     kept = target.existing()
     if kept is not None and exists == "keep":

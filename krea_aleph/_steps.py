@@ -29,7 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from krea_aleph.models import Event, Update
+    from krea_aleph.models import Bell, Event, Update
 
 T = TypeVar("T")
 
@@ -145,9 +145,15 @@ class RefreshKey(NamedTuple):
 
 
 class Sleep(NamedTuple):
-    """Let time pass, in seconds."""
+    """Let time pass.
+
+    Attributes:
+        seconds: How much.
+        bell: What ends the pause early, if anything does.
+    """
 
     seconds: float
+    bell: Bell | None = None
 
 
 class Now(NamedTuple):
@@ -215,9 +221,9 @@ def refresh_key(generation: int) -> Steps[bool]:
     return bool((yield RefreshKey(generation)))
 
 
-def sleep(seconds: float) -> Steps[None]:
-    """Let seconds pass."""
-    yield Sleep(seconds)
+def sleep(seconds: float, bell: Bell | None = None) -> Steps[None]:
+    """Let seconds pass, or fewer when the bell rings."""
+    yield Sleep(seconds, bell)
 
 
 def now() -> Steps[float]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-from krea_aleph import _wire
+from krea_aleph import _hooks, _wire
 from krea_aleph._assets import upload_source
 from krea_aleph._exchange import (
     Patience,
@@ -60,7 +60,7 @@ def submit(config: Config, ask: Callable[[], Draft], webhook_url: str | None = N
 
     Under an intent, return the job that was started first, if one was.
     """
-    _wire.check_webhook_url(webhook_url)
+    _hooks.check_webhook_url(config, webhook_url)
     draft = ask()
     prepared = (yield from call(draft.inspect)) if draft.files else draft.inspect()
     operations = [_wire.SUBMIT, *(["upload_asset"] if draft.files else [])]
@@ -73,20 +73,40 @@ def submit(config: Config, ask: Callable[[], Draft], webhook_url: str | None = N
     make = partial(_make_request, config, prepared, webhook_url)
     post = partial(_post, config, prepared.checked)
     if config.store is None or (intent is None and not config.exclusive):
-        request = yield from make()
-        return (yield from post(request, mark_by_date(config.dates.latest, (yield from today()))))
+        return (yield from _submit_once(config, make, post))
     from krea_aleph import _intents  # noqa: PLC0415 - most programs have no store
 
     wanted = _intents.record_of(prepared)
     return (yield from _intents.submit(config, config.store, wanted, make, post))
 
 
-def _make_request(config: Config, prepared: Prepared, webhook_url: str | None) -> Steps[Request]:
+def _submit_once(
+    config: Config,
+    make: Callable[[str], Steps[Request]],
+    post: Callable[[Request, Mark | None], Steps[Job]],
+) -> Steps[Job]:
+    """Start a job that is nobody's intent; what the receiver knows it by is on a lost answer."""
+    nonce = _hooks.new_nonce(config)
+    request = yield from make(nonce)
+    mark = mark_by_date(config.dates.latest, (yield from today()))
+    try:
+        job = yield from post(request, mark)
+    except SubmitUncertainError as error:
+        error.nonce = nonce
+        raise
+    yield from _hooks.expect(config, nonce, job.id)
+    return job
+
+
+def _make_request(
+    config: Config, prepared: Prepared, webhook_url: str | None, nonce: str
+) -> Steps[Request]:
     """Ask for leave, upload what is to be uploaded, and return the request that pays."""
     if config.before_submit is not None:
         yield from call(partial(_ask_leave, config.before_submit, prepared.checked))
     addresses = yield from _upload_all(config, prepared)
-    return _wire.submit_request(prepared.body(addresses), webhook_url)
+    url = webhook_url or _hooks.address(config, nonce)
+    return _wire.submit_request(prepared.body(addresses), url)
 
 
 def _upload_all(config: Config, prepared: Prepared) -> Steps[dict[Pending, str]]:

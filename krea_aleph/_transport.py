@@ -323,6 +323,10 @@ class SyncPool(_Pool):
         for line in lines:
             line.close()
 
+    def usable(self) -> bool:
+        """Whether requests can be made from here: from any thread, until it is closed."""
+        return not self._connections.closed
+
     def close(self) -> None:
         """Close every connection; those in use close when they come back."""
         self._close(*self._connections.drain())
@@ -425,6 +429,13 @@ class AsyncPool(_Pool):
                 hint="Make one inside each asyncio.run, and close it there.",
             )
         return shared.async_places
+
+    def usable(self) -> bool:
+        """Whether requests can be made from here: only on the event loop that they were made on."""
+        import anyio.lowlevel  # noqa: PLC0415 - see clocks
+
+        shared = self._connections
+        return not shared.closed and shared.loop == anyio.lowlevel.current_token()
 
     async def _connect(self, target: Origin, max_idle: float | None) -> Any:
         if self._config.transport is not None:

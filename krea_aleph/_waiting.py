@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from typing import Final
 
 from krea_aleph import _wire
 from krea_aleph._exchange import announce, attempt, tell
+from krea_aleph._hooks import Ear
 from krea_aleph._jobs import cancel
-from krea_aleph._steps import Response, clean_up, draw, emit, now, sleep, today
+from krea_aleph._steps import Response, clean_up, draw, emit, now, today
 from krea_aleph.errors import (
     AuthenticationError,
     InvalidRequestError,
@@ -85,7 +87,8 @@ class _Wait:
 
     def __init__(self, job: Job, wait_timeout: float | None, moment: float, today: float) -> None:
         self.job = job
-        self.looks = 0
+        self.source = "start"
+        self.shown: tuple[Job, int] | None = None
         self.faults = 0
         self.missing = 0
         self.fault: KreaError | None = None
@@ -129,39 +132,56 @@ class _Wait:
 def _look_until_finished(config: Config, known: Job, wait_timeout: float | None) -> Steps[Job]:
     moment = yield from today()
     wait = _Wait(known, wait_timeout, (yield from now()), moment)
-    shown: tuple[Job | None, int] = (None, 0)
-    if not known.finished and moment - known.fetched_at > _FRESH_SECONDS:
-        yield from _look(config, wait)
-    while True:
-        ended = wait.job.finished
-        pause = 0.0 if ended else (yield from _pause(config, wait))
-        if shown != (wait.job, wait.faults) and wait.job.fetched_at:
-            shown = (wait.job, wait.faults)
-            source = "poll" if wait.looks else "start"
-            yield from emit(Update(wait.job, wait.elapsed, wait.faults, pause, source))
-        if ended:
-            return wait.job
-        if wait.left <= 0:
-            raise wait.overdue()
-        yield from sleep(pause)
-        yield from _look(config, wait)
+    if not known.finished:
+        with closing(Ear(config, known.id)) as ear:
+            stale = moment - known.fetched_at > _FRESH_SECONDS
+            yield from ear.begin(looking=stale)
+            if stale:
+                yield from _look(config, wait)
+            while not wait.job.finished:
+                yield from _look_later(config, wait, ear)
+    yield from _show(wait, 0.0)
+    return wait.job
 
 
-def _pause(config: Config, wait: _Wait) -> Steps[float]:
+def _look_later(config: Config, wait: _Wait, ear: Ear) -> Steps[None]:
+    """Look after a pause, or at once when a delivery is heard."""
+    pause = yield from _pause(config, wait, ear)
+    yield from _show(wait, pause)
+    if wait.left <= 0:
+        raise wait.overdue()
+    told = yield from ear.pause(pause)
+    before = wait.job.status
+    yield from _look(config, wait, "webhook" if told else "poll")
+    ear.compare(told=told, seen=wait.job.status != before)
+
+
+def _show(wait: _Wait, pause: float) -> Steps[None]:
+    """Show what is known, if it is anything and was not shown before."""
+    news = (wait.job, wait.faults)
+    if wait.shown != news and wait.job.fetched_at:
+        wait.shown = news
+        yield from emit(Update(wait.job, wait.elapsed, wait.faults, pause, wait.source))
+
+
+def _pause(config: Config, wait: _Wait, ear: Ear) -> Steps[float]:
     chance = yield from draw()
-    pause = config.poll.pause(age=wait.age, status=wait.job.status, draw=chance)
+    expecting = ear.expecting and wait.fault is None
+    pause = config.poll.pause(
+        age=wait.age, status=wait.job.status, draw=chance, expecting=expecting
+    )
     if wait.fault is not None:
         pause = config.poll.after_fault(pause, getattr(wait.fault, "retry_after", None))
     return max(0.0, min(pause, wait.left))
 
 
-def _look(config: Config, wait: _Wait) -> Steps[None]:
+def _look(config: Config, wait: _Wait, source: str = "poll") -> Steps[None]:
     """Look once. A look that fails is a missed one: counted, reported, and nothing more."""
     wait.pass_time((yield from now()))
     limit = max(wait.left, _SHORTEST_LOOK)
     answer = yield from attempt(config, _wire.get_job_request(wait.job.id), limit=limit)
     wait.pass_time((yield from now()))
-    wait.looks += 1
+    wait.source = source
     if isinstance(answer, Response):
         try:
             moment = yield from today()

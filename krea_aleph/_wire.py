@@ -20,20 +20,16 @@ from krea_aleph._files import MultipartFile, Source, kinds_taken
 from krea_aleph._notices import Caution, of_field, warn
 from krea_aleph._steps import Request, Response
 from krea_aleph.errors import InvalidRequestError, InvalidResponseError, KreaWarning
-from krea_aleph.models import Asset, Checked, Job, Output
+from krea_aleph.models import Asset, Checked, Job, Output, is_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from typing import TypeGuard
 
     from krea_aleph._drift import Known, Unknown
     from krea_aleph.models import JobRef, Media
     from krea_aleph_api.options import AlephOptions as AlephOptions
 
-# Ids become parts of paths, of requests and of files: anything else could lead somewhere else.
-# Krea's are UUIDs; taken is what RFC 3986 lets a segment hold as it is, dots alone excepted.
-_ID: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._~:@!$&'()*+,;=-]{1,200}")
 _URL_SCHEMES: Final = ("https:", "http:", "data:")
 _URL_TEXT: Final = re.compile(r"https?:[\x21-\x7e]+", re.IGNORECASE)
 _WORD: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -528,14 +524,10 @@ def asset_id(ref: Asset | str, account: str) -> str:
 
 
 def _checked_id(field: str, value: object) -> str:
-    if not isinstance(value, str) or not _is_id(value):
+    if not is_id(value):
         shown = repr(value)[:100]
         raise InvalidRequestError(field, f"{shown} is no id", hint="Give one that Krea gave out.")
     return value
-
-
-def _is_id(value: object) -> TypeGuard[str]:
-    return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
 def unknown_in(operation: str, status: int, content: Any) -> list[Unknown]:
@@ -630,7 +622,7 @@ def _object(response: Response, operation: str) -> dict[str, Any]:
 
 def _job(raw: dict[str, Any], account: str, moment: float) -> Job | None:
     job_id = raw.get("job_id")
-    if not _is_id(job_id):
+    if not is_id(job_id):
         return None
     code, message = _failure(raw)
     return Job(
@@ -651,7 +643,7 @@ def _asset(raw: dict[str, Any], account: str) -> Asset | None:
     asset_id = raw.get("id")
     # The field is called image_url even for a video.
     url = _text(raw.get("image_url")) or _text(raw.get("url"))
-    if not _is_id(asset_id) or url is None:
+    if not is_id(asset_id) or url is None:
         return None
     return Asset(
         id=asset_id,

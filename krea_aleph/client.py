@@ -13,6 +13,7 @@ from typing import Any, Self, Unpack
 from krea_aleph import _assets, _jobs, _notices, _results, _submit, _waiting, _wire
 from krea_aleph._config import ClientOptions, Config, derived
 from krea_aleph._drivers import AsyncDriver, SyncDriver
+from krea_aleph._hooks import Correspondent
 from krea_aleph._transport import AsyncPool, SyncPool
 from krea_aleph.models import AUTO
 
@@ -42,6 +43,9 @@ class _Client:
     """What the colours share: the configuration, and how a request is prepared."""
 
     _transport_methods: tuple[str, ...]
+    _asynchronous: bool
+    _driver: Any
+    _pool: Any
 
     def __init__(self, options: ClientOptions) -> None:
         self._config = Config.resolve(options, self._transport_methods)
@@ -53,6 +57,18 @@ class _Client:
         _Client.__init__(self, derived(parent._options, options))
         if "on_event" not in options:  # a listener of its own wants to hear everything
             self._config = replace(self._config, told=parent._config.told)
+
+    def _attach(self) -> None:
+        """Let the receiver, if there is one, reach this client for as long as it lives."""
+        receiver = self._config.receiver
+        if receiver is not None:
+            self._correspondent = Correspondent(
+                self._config,
+                self._driver.run,
+                self._pool.usable,
+                asynchronous=self._asynchronous,
+            )
+            receiver.attach(self._correspondent)
 
     def __repr__(self) -> str:
         config = self._config
@@ -127,6 +143,9 @@ class Aleph(_Client):
     """
 
     _transport_methods = ("handle_request", "close")
+    _asynchronous = False
+    _driver: SyncDriver
+    _pool: SyncPool
 
     def __init__(self, **options: Unpack[ClientOptions]) -> None:
         """Configure a client; nothing is sent and no key callable is called yet.
@@ -141,6 +160,7 @@ class Aleph(_Client):
         self._pool = SyncPool(self._config)
         self._driver = SyncDriver(self._config, self._pool)
         self._owner = True
+        self._attach()
 
     def with_options(self, **options: Unpack[ClientOptions]) -> Self:
         """Return a client that shares this one's connections and differs in some options.
@@ -155,6 +175,7 @@ class Aleph(_Client):
         other._pool = self._pool.sharing(other._config)
         other._driver = SyncDriver(other._config, other._pool)
         other._owner = False
+        other._attach()
         return other
 
     def submit(
@@ -452,6 +473,9 @@ class AsyncAleph(_Client):
     """
 
     _transport_methods = ("handle_async_request", "aclose")
+    _asynchronous = True
+    _driver: AsyncDriver
+    _pool: AsyncPool
 
     def __init__(self, **options: Unpack[ClientOptions]) -> None:
         """Configure a client; nothing is sent and no key callable is called yet.
@@ -466,6 +490,7 @@ class AsyncAleph(_Client):
         self._pool = AsyncPool(self._config)
         self._driver = AsyncDriver(self._config, self._pool)
         self._owner = True
+        self._attach()
 
     def with_options(self, **options: Unpack[ClientOptions]) -> Self:
         """Return a client that shares this one's connections and differs in some options.
@@ -480,6 +505,7 @@ class AsyncAleph(_Client):
         other._pool = self._pool.sharing(other._config)
         other._driver = AsyncDriver(other._config, other._pool)
         other._owner = False
+        other._attach()
         return other
 
     async def submit(

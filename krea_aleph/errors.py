@@ -34,8 +34,9 @@ is changed, or "never" right because it may pay twice), and ``hint`` (what to do
     ├─ WaitTimeoutError
     ├─ UploadError
     ├─ DownloadError
-    └─ StoreError
-       └─ JobClaimedError
+    ├─ StoreError
+    │  └─ JobClaimedError
+    └─ WebhookError
 """
 
 from __future__ import annotations
@@ -408,6 +409,7 @@ class SubmitUncertainError(KreaError):
         account: The label of the account that it was for.
         mark: What the server showed just before, as text for ``recover``; None where nobody knows,
             and then ``recover`` can only list candidates.
+        nonce: What a webhook receiver knows the submit by; empty without one, and under an intent.
     """
 
     hint = (
@@ -419,6 +421,7 @@ class SubmitUncertainError(KreaError):
     candidates: tuple[Job, ...]
     account: str
     mark: str | None
+    nonce: str = ""
 
     def __init__(
         self,
@@ -571,6 +574,14 @@ class JobClaimedError(StoreError):
     charged: Charged = "unknown"
     resubmit: Resubmit = "never"
     hint = "Look at both intents before anything else is submitted."
+
+
+class WebhookError(KreaError):
+    """What came as a webhook is no delivery that was asked for. Nobody acts on it."""
+
+    charged: Charged = "no"
+    resubmit: Resubmit = "pointless"
+    hint = "Ignore it: the jobs that are waited for are asked for with the key in any case."
 
 
 _CLASSES: Final[Mapping[int, type[APIStatusError]]] = {

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from os import PathLike
-from typing import Any, BinaryIO, Final, Literal, Protocol, TypeAlias
+from typing import Any, BinaryIO, Final, Literal, Protocol, TypeAlias, TypeGuard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -32,6 +33,15 @@ Exists: TypeAlias = Literal["error", "replace", "keep"]
 # "backlogged" in 2026 and broke the clients that had closed the list.
 TERMINAL: Final = frozenset({"completed", "failed", "cancelled"})
 BACKLOGGED: Final = "backlogged"
+
+# Ids become parts of paths, of requests and of files: anything else could lead somewhere else.
+# Krea's are UUIDs; taken is what RFC 3986 lets a segment hold as it is, dots alone excepted.
+_ID: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._~:@!$&'()*+,;=-]{1,200}")
+
+
+def is_id(value: object) -> TypeGuard[str]:
+    """Whether a value can be the id of a job or of an asset."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
 class _Auto(float):
@@ -224,7 +234,8 @@ class Update:
         elapsed: Seconds since the wait began.
         poll_faults: How many looks have failed so far.
         next_look: Seconds until the next one; 0 when there is none.
-        source: What brought the news: "poll" for a look, "start" for what was known before.
+        source: What brought the news: "poll" for a look, "webhook" for a look that a delivery
+            asked for, "start" for what was known before.
     """
 
     job: Job
@@ -276,7 +287,9 @@ class Event:
         kind: "request", "submitted", "changed", "poll_missed", "transfer", "left" (a wait was
             interrupted), "deprecated" (something that is in use here is going to end: once per
             client and thing), "drift" (an answer has something that the pinned contract does not
-            know: likewise once), ... The set is open.
+            know: likewise once), "recovered" (a job whose answer was lost), "webhook" (a delivery
+            came), "webhook_refused" (what came to an address of ours was none), ... The set is
+            open.
         account: The label of the account.
         job_id: The job that it is about, if any.
         duration: Seconds, where the fact has a duration.
@@ -299,6 +312,22 @@ JobRef: TypeAlias = Job | str
 """A job, or just its id."""
 
 
+class Bell(Protocol):
+    """What ends a pause early. It may be rung from any thread, and wakes until it is heard."""
+
+    def waking(self, wake: Callable[[], object]) -> AbstractContextManager[None]:
+        """Call ``wake`` when it rings, from whichever thread; at once if it has not been heard."""
+        ...
+
+    def heard(self) -> int:
+        """Return how often it has rung so far; from here on only another ring wakes."""
+        ...
+
+    def close(self) -> None:
+        """Listen no longer."""
+        ...
+
+
 class Clock(Protocol):
     """Where time comes from. Tests hand in a virtual one, so that nothing really waits."""
 
@@ -310,16 +339,71 @@ class Clock(Protocol):
         """Return Unix time in seconds."""
         ...
 
-    def sleep(self, seconds: float) -> None:
-        """Return when the seconds have passed."""
+    def sleep(self, seconds: float, bell: Bell | None = None) -> None:
+        """Return when the seconds have passed, or when the bell rings."""
         ...
 
-    async def asleep(self, seconds: float) -> None:
+    async def asleep(self, seconds: float, bell: Bell | None = None) -> None:
         """Do the same without blocking the event loop, asyncio's or trio's."""
         ...
 
     def busy(self) -> AbstractContextManager[None]:
         """Mark that something is in flight: a virtual clock may not jump meanwhile."""
+        ...
+
+
+class Correspondent(Protocol):
+    """A client as its receiver sees it.
+
+    Attributes:
+        account: The label of the account that it acts for.
+        asynchronous: Whether ``confirm`` is to be awaited.
+    """
+
+    account: str
+    asynchronous: bool
+
+    def usable(self) -> bool:
+        """Tell whether ``confirm`` can be called from this thread or event loop."""
+        ...
+
+    def confirm(self, nonce: str) -> Any:
+        """Ask Krea for the job that was told on an intent's own path, and make it the intent's."""
+        ...
+
+    def publish(self, event: Event) -> None:
+        """Tell an event to whoever listens to the client."""
+        ...
+
+
+class Receiver(Protocol):
+    """What a client needs of a `krea_aleph.webhooks.WebhookReceiver`.
+
+    A nonce is an unguessable text, made for one submit, that stands in the path of its webhooks.
+    """
+
+    def url(self, account: str, nonce: str) -> str:
+        """Return where Krea is to deliver."""
+        ...
+
+    def attach(self, client: Correspondent) -> None:
+        """Take note of a client, for as long as it lives."""
+        ...
+
+    def expect(self, account: str, nonce: str, job_id: str) -> None:
+        """Take note of which job was accepted with a nonce."""
+        ...
+
+    def expects(self, account: str, job_id: str) -> bool:
+        """Tell whether a delivery of a job is to come here, as far as this process knows."""
+        ...
+
+    def listen(self, account: str, job_id: str) -> Bell:
+        """Return a bell that rings at each delivery of a job."""
+        ...
+
+    def told(self, account: str, nonce: str) -> tuple[str, ...]:
+        """Return the jobs that were delivered with a nonce, as far as this process knows."""
         ...
 
 

@@ -92,6 +92,8 @@ class PollPolicy:
         sparse_until: Age in seconds.
         dense: Seconds between looks from then on, until a hundredth of the age is more.
         longest: The longest pause in seconds, for old jobs and for backlogged ones.
+        webhook: The shortest pause in seconds while a webhook of the job is to come: looking is
+            only the fallback then.
         spread: From 0 to 1: how far the pause is varied at random around the value, so that many
             clients do not ask in step. At 1 it is drawn from half to one and a half of it.
         max_retry_after: The longest ``Retry-After`` in seconds that a failed look obeys.
@@ -107,11 +109,12 @@ class PollPolicy:
     sparse_until: float = 90.0
     dense: float = 2.7
     longest: float = 15.0
+    webhook: float = 120.0
     spread: float = 1.0
     max_retry_after: float = 60.0
 
     def __post_init__(self) -> None:
-        for name in ("early", "sparse", "dense", "longest"):
+        for name in ("early", "sparse", "dense", "longest", "webhook"):
             _check_number("PollPolicy", name, getattr(self, name), least=0.01)
         for name in ("early_until", "sparse_until", "max_retry_after"):
             _check_number("PollPolicy", name, getattr(self, name))
@@ -120,15 +123,18 @@ class PollPolicy:
             message = f"PollPolicy: spread is {self.spread}; it must be from 0 to 1."
             raise ConfigError(message)
 
-    def pause(self, *, age: float, status: str, draw: float) -> float:
+    def pause(self, *, age: float, status: str, draw: float, expecting: bool = False) -> float:
         """Return the seconds until the next look.
 
         Args:
             age: Seconds since the job was accepted, not counting what it was backlogged.
             status: Its status at the last look.
             draw: A random number from 0 to 1.
+            expecting: Whether a webhook is to come.
         """
-        return self._middle(age, status.lower()) * (1.0 + self.spread * (draw - 0.5))
+        middle = self._middle(age, status.lower())
+        middle = max(middle, self.webhook) if expecting else middle
+        return middle * (1.0 + self.spread * (draw - 0.5))
 
     def _middle(self, age: float, status: str) -> float:
         if status == BACKLOGGED:

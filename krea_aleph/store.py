@@ -51,6 +51,17 @@ CREATE TABLE records (
 CREATE UNIQUE INDEX records_job ON records (account, job_id) WHERE job_id IS NOT NULL;
 CREATE INDEX records_open ON records (account, phase) WHERE phase <> 'accepted';
 CREATE TABLE turns (account TEXT PRIMARY KEY, holder TEXT NOT NULL);
+CREATE TABLE deliveries (
+    account TEXT NOT NULL,
+    nonce TEXT NOT NULL,
+    job_id TEXT NOT NULL,
+    expected INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    touched_at REAL NOT NULL,
+    PRIMARY KEY (account, nonce, job_id)
+);
+CREATE INDEX deliveries_job ON deliveries (account, job_id);
+CREATE INDEX deliveries_age ON deliveries (touched_at);
 """
 _READ: Final = "SELECT * FROM records WHERE account = ? AND intent = ?"
 _BY_NONCE: Final = "SELECT * FROM records WHERE nonce = ?"
@@ -71,6 +82,22 @@ UPDATE records SET fingerprint = :fingerprint, fields = :fields, phase = :phase,
     mark = :mark, job_id = :job_id, path = :path, version = :version, updated_at = :updated_at
 WHERE account = :account AND intent = :intent AND version = :version - 1
 """
+# Webhooks come within hours of a submit; what is older than this is of no use to anybody.
+_DELIVERIES_KEPT: Final = 30 * 86_400.0
+_FORGET: Final = "DELETE FROM deliveries WHERE touched_at < ?"
+_EXPECT: Final = """
+INSERT INTO deliveries VALUES (?, ?, ?, 1, 0, ?) ON CONFLICT DO UPDATE SET expected = 1
+"""
+_DELIVER: Final = """
+INSERT INTO deliveries SELECT :account, :nonce, :job_id, 0, 1, :at
+WHERE NOT EXISTS (SELECT 1 FROM records
+        WHERE account = :account AND nonce = :nonce AND job_id <> :job_id)
+    AND NOT EXISTS (SELECT 1 FROM deliveries
+        WHERE account = :account AND nonce = :nonce AND job_id <> :job_id AND expected)
+ON CONFLICT DO UPDATE SET count = count + 1, touched_at = :at
+"""
+_DELIVERED: Final = "SELECT SUM(count) FROM deliveries WHERE account = ? AND job_id = ?"
+_TOLD: Final = "SELECT job_id FROM deliveries WHERE account = ? AND nonce = ? AND count > 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +182,26 @@ class Store(Protocol):
 
     def unlock(self, account: str, holder: str) -> None:
         """Give the turn back, if it is one's own."""
+        ...
+
+    def expect(self, account: str, nonce: str, job_id: str) -> None:
+        """Note that a webhook with a nonce is to tell how a job has ended."""
+        ...
+
+    def deliver(self, account: str, nonce: str, job_id: str) -> bool:
+        """Count a webhook that told of a job.
+
+        Returns:
+            False, and nothing is counted, if the nonce belongs to another job.
+        """
+        ...
+
+    def delivered(self, account: str, job_id: str) -> int | None:
+        """Return how many webhooks have told of a job; None if none is to come, either."""
+        ...
+
+    def told(self, account: str, nonce: str) -> list[str]:
+        """Return the jobs that webhooks with a nonce have told of."""
         ...
 
 
@@ -259,6 +306,30 @@ class SQLiteStore:
             connection.execute(
                 "DELETE FROM turns WHERE account = ? AND holder = ?", [account, holder]
             )
+
+    def expect(self, account: str, nonce: str, job_id: str) -> None:
+        """Note that a webhook with a nonce is to tell how a job has ended."""
+        moment = time.time()
+        with self._opened() as connection:
+            connection.execute(_FORGET, [moment - _DELIVERIES_KEPT])
+            connection.execute(_EXPECT, [account, nonce, job_id, moment])
+
+    def deliver(self, account: str, nonce: str, job_id: str) -> bool:
+        """Count a webhook that told of a job, unless its nonce belongs to another one."""
+        values = {"account": account, "nonce": nonce, "job_id": job_id, "at": time.time()}
+        with self._opened() as connection:
+            return connection.execute(_DELIVER, values).rowcount > 0
+
+    def delivered(self, account: str, job_id: str) -> int | None:
+        """Return how many webhooks have told of a job; None if none is to come, either."""
+        with self._opened() as connection:
+            (count,) = connection.execute(_DELIVERED, [account, job_id]).fetchone()
+            return None if count is None else int(count)
+
+    def told(self, account: str, nonce: str) -> list[str]:
+        """Return the jobs that webhooks with a nonce have told of."""
+        with self._opened() as connection:
+            return [str(job_id) for (job_id,) in connection.execute(_TOLD, [account, nonce])]
 
     def close(self) -> None:
         """Close the file, which happens by itself at the end. Any further use opens it again."""

@@ -29,8 +29,12 @@ from typing import TYPE_CHECKING, Final
 import sniffio
 from attrs import define, field
 
+from krea_aleph.clocks import sleeper
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Hashable
+    from collections.abc import Callable, Generator, Hashable
+
+    from krea_aleph.models import Bell
 
 START: Final = 1_800_000_000.0
 """Where virtual time begins unless told otherwise: 2027-01-15 08:00:00 UTC, in Unix seconds."""
@@ -64,6 +68,7 @@ class _Entry:
     wake: Callable[[], object] = field(order=False)
     host: _Host | None = field(order=False)  # None: a scheduled call
     cancelled: bool = field(order=False, default=False)
+    held: bool = field(order=False, default=False)  # whether time waits for it to run
 
 
 class ScheduledCall:
@@ -111,31 +116,36 @@ class VirtualClock:
         """Return the virtual Unix time, in seconds."""
         return self._start + self._elapsed
 
-    def sleep(self, seconds: float) -> None:
-        """Block this thread for so many virtual seconds; zero or less returns at once."""
+    def sleep(self, seconds: float, bell: Bell | None = None) -> None:
+        """Block this thread for so many virtual seconds; zero or less returns at once.
+
+        A bell ends it early, and time stands where it then stands.
+        """
         if not seconds > 0:
             return
         woken = threading.Event()
         host = self._host()
         entry = self._add(seconds, woken.set, host)
-        self._rest(host)
         try:
-            woken.wait()
+            with self._ended_by(bell, entry, host):
+                self._rest(host, entry)
+                woken.wait()
         finally:
             entry.cancelled = True
 
-    async def asleep(self, seconds: float) -> None:
+    async def asleep(self, seconds: float, bell: Bell | None = None) -> None:
         """Suspend this asyncio or trio task for so many virtual seconds; 0 or less only yields."""
-        wait, wake = _sleeper()
+        wait, wake = sleeper()
         if not seconds > 0:
             wake()
             await wait()
             return
         host = self._host()
         entry = self._add(seconds, wake, host)
-        self._touch(host)
         try:
-            await wait()
+            with self._ended_by(bell, entry, host):
+                self._touch(host)
+                await wait()
         finally:
             entry.cancelled = True
 
@@ -198,10 +208,45 @@ class VirtualClock:
         else:
             self._settle_soon(host)
 
-    def _rest(self, host: _Host) -> None:
-        """Note that this host does nothing until it is woken."""
-        host.awake_until = 0.0
+    def _rest(self, host: _Host, entry: _Entry) -> None:
+        """Note that this host does nothing until it is woken, unless a bell has woken it."""
+        with self._lock:
+            if not entry.cancelled:
+                host.awake_until = 0.0
         self._jump()
+
+    @contextmanager
+    def _ended_by(self, bell: Bell | None, entry: _Entry, host: _Host) -> Generator[None]:
+        """Let a bell wake a sleeper before its time."""
+        if bell is None:
+            yield
+            return
+        try:
+            with bell.waking(partial(self._rung, entry, host)):
+                yield
+        finally:
+            self._up(entry, host)
+
+    def _rung(self, entry: _Entry, host: _Host) -> None:
+        """Wake a sleeper, and hold time until it runs."""
+        with self._lock:
+            if entry.cancelled:
+                return
+            entry.cancelled = entry.held = True
+            self._busy += 1
+        try:
+            entry.wake()
+        except RuntimeError:  # the sleeper's loop has ended
+            self._up(entry, host)
+
+    def _up(self, entry: _Entry, host: _Host) -> None:
+        """Note that a sleeper whom a bell might have woken runs again."""
+        with self._lock:
+            entry.cancelled = True
+            held, entry.held = entry.held, False
+            self._busy -= held
+        if held:
+            self._touch(host)
 
     @staticmethod
     def _mark_awake(host: _Host) -> None:
@@ -340,15 +385,3 @@ def _whereabouts() -> tuple[Hashable, Callable[[], _Host]]:
         )
     thread = threading.current_thread()
     return thread, partial(_Host, alive=thread.is_alive)
-
-
-def _sleeper() -> tuple[Callable[[], Awaitable[object]], Callable[[], object]]:
-    """Return how a task of the running library waits, and how any thread wakes it."""
-    if _library() == "trio":
-        import trio  # noqa: PLC0415 - only those who run it have it
-
-        event, token = trio.Event(), trio.lowlevel.current_trio_token()
-        return event.wait, partial(token.run_sync_soon, event.set)
-    loop = asyncio.get_running_loop()
-    happened = asyncio.Event()
-    return happened.wait, partial(loop.call_soon_threadsafe, happened.set)

@@ -48,7 +48,8 @@ from krea_aleph import (
 from krea_aleph.emulator import Emulator, Fault
 
 ONCE = RetryPolicy(attempts=1)
-ABSTRACT = {"KreaError", "APIStatusError", "JobError", "MissingExtraError"}
+# No client raises the last one: it is what a receiver makes of what is no delivery.
+ABSTRACT = {"KreaError", "APIStatusError", "JobError", "MissingExtraError", "WebhookError"}
 EVERY_CLASS = {
     name
     for name in krea_aleph.__all__

@@ -293,7 +293,7 @@ def test_ctrl_c(emulator: Emulator, abandon: Any) -> None:
         def __getattr__(self, name: str) -> Any:
             return getattr(self.clock, name)
 
-        def sleep(self, _: float) -> None:
+        def sleep(self, *_: object) -> None:
             raise KeyboardInterrupt
 
     with emulator.aleph(virtual_time=True, abandon=abandon) as aleph:

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from typing import Any, TypeVar, cast
 
@@ -37,7 +37,8 @@ from krea_aleph._steps import (
 )
 from krea_aleph._telemetry import publish
 from krea_aleph.errors import KreaError
-from krea_aleph.models import Event, Job, Update
+from krea_aleph.models import Bell, Event, Job, Update
+from krea_aleph.webhooks.memory import Ring
 
 from .transcript import KEY, Served, configured
 
@@ -63,14 +64,16 @@ class Ticking:
         """Return Unix seconds."""
         return 1000.0 + self.now
 
-    def sleep(self, seconds: float) -> None:
-        """Move on."""
-        self.now += seconds
+    def sleep(self, seconds: float, bell: Bell | None = None) -> None:
+        """Move on, unless a bell has rung."""
+        rung: list[bool] = []
+        with nullcontext() if bell is None else bell.waking(lambda: rung.append(True)):
+            self.now += 0.0 if rung else seconds
 
-    async def asleep(self, seconds: float) -> None:
-        """Move on."""
+    async def asleep(self, seconds: float, bell: Bell | None = None) -> None:
+        """Move on, unless a bell has rung."""
         await anyio.lowlevel.checkpoint()
-        self.now += seconds
+        self.sleep(seconds, bell)
 
     @contextmanager
     def busy(self) -> Iterator[None]:
@@ -216,6 +219,18 @@ def test_every_step(colour: str) -> None:
     assert (rig.wire.keys, [event.kind for event in events]) == ([KEY], ["changed"])
     assert shown == [UPDATES[0]]
     assert rig.clock.in_flight == 0
+
+
+def test_a_bell_ends_a_pause(colour: str) -> None:
+    """Both drivers hand the bell to the clock."""
+    bell = Ring(1, lambda: None)
+
+    def operation() -> Steps[float]:
+        yield from sleep(7.0, bell)
+        return (yield from now())
+
+    assert Rig(colour).run(operation()) == 50.0
+    assert Rig(colour).run(operation()) == 50.0  # it goes on ringing, as nobody has heard it
 
 
 def test_a_step_that_nobody_knows(colour: str) -> None:

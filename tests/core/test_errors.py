@@ -47,6 +47,7 @@ from krea_aleph.errors import (
     SubmitVetoedError,
     UploadError,
     WaitTimeoutError,
+    WebhookError,
     from_job,
     from_status,
     read_body,
@@ -98,6 +99,7 @@ TABLE: list[tuple[KreaError, str, str, str | None, tuple[type, ...]]] = [
     (DownloadError("cut off", url="https://g.example/o.mp4?sig=1"), "yes", "never", None, ()),
     (StoreError("disk full"), "no", "safe", None, ()),
     (JobClaimedError("taken", job_id="j1"), "unknown", "never", "j1", (StoreError,)),
+    (WebhookError("it is no JSON"), "no", "pointless", None, ()),
 ]
 ERRORS = [row[0] for row in TABLE]
 

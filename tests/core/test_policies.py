@@ -168,3 +168,18 @@ def test_bad_policies_are_refused_when_they_are_made(policy: Any, option: str, v
         policy(**{option: value})
     assert policy.__name__ in str(caught.value)
     assert str(value) in str(caught.value) or type(value).__name__ in str(caught.value)
+
+
+def test_a_webhook_that_is_to_come_makes_looks_rare() -> None:
+    """A job of usual length costs two looks at most while a webhook is to come; they go on."""
+    policy = PollPolicy()
+    for seed in range(500):
+        chance = random.Random(seed)  # noqa: S311 - jitter
+        age, count = 0.0, -1
+        while age < 169.0:
+            draw = chance.random()
+            age += policy.pause(age=age, status="processing", draw=draw, expecting=True)
+            count += 1
+        assert count <= 2
+    longest = PollPolicy(longest=300, spread=0).pause(age=1e6, status="x", draw=0, expecting=True)
+    assert longest == 300

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -209,3 +210,52 @@ def test_its_repr_says_where_it_is(path: Path) -> None:
     """Logs show which store it is; the nonce of a record is not shown."""
     assert repr(SQLiteStore(path)) == f"SQLiteStore({str(path)!r})"
     assert _record().nonce not in repr(_record())
+
+
+def test_deliveries_are_counted_by_job(path: Path) -> None:
+    """Every process sees how many webhooks told of a job, and whether one is to come."""
+    here, there = SQLiteStore(path), SQLiteStore(path)
+    assert here.delivered("studio", "j1") is None
+    here.expect("studio", "nonce-1", "j1")
+    assert there.delivered("studio", "j1") == 0
+    assert there.deliver("studio", "nonce-1", "j1")
+    assert there.deliver("studio", "nonce-1", "j1")
+    assert here.delivered("studio", "j1") == 2
+    assert here.delivered("other", "j1") is None
+    assert (here.told("studio", "nonce-1"), here.told("other", "nonce-1")) == (["j1"], [])
+
+
+def test_an_address_is_for_one_job(path: Path) -> None:
+    """Once it is known whose a nonce is, no other job can be told with it."""
+    store = SQLiteStore(path)
+    assert store.deliver("studio", "nonce-1", "early")  # nobody knows better yet
+    store.expect("studio", "nonce-1", "j1")
+    assert not store.deliver("studio", "nonce-1", "j2")
+    assert not store.deliver("studio", "nonce-1", "early")
+    assert store.deliver("studio", "nonce-1", "j1")
+    assert store.delivered("studio", "j2") is None
+    record = store.write(_record(job_id="j3"))
+    assert record is not None
+    assert not store.deliver("studio", record.nonce, "j4")
+    assert store.deliver("studio", record.nonce, "j3")
+    assert store.deliver("other", record.nonce, "j4")  # another account's is another one
+
+
+def test_what_was_told_before_it_was_expected(path: Path) -> None:
+    """A webhook that comes before Krea's answer is counted all the same."""
+    store = SQLiteStore(path)
+    store.deliver("studio", "nonce-1", "j1")
+    store.expect("studio", "nonce-1", "j1")
+    assert store.delivered("studio", "j1") == 1
+
+
+def test_old_deliveries_are_forgotten(path: Path) -> None:
+    """The table does not grow for ever."""
+    store = SQLiteStore(path)
+    store.expect("studio", "nonce-1", "j1")
+    store.deliver("studio", "nonce-2", "j2")
+    with closing(sqlite3.connect(path)) as by_hand:
+        by_hand.execute("UPDATE deliveries SET touched_at = touched_at - 31 * 86400")
+        by_hand.commit()
+    store.expect("studio", "nonce-3", "j3")
+    assert [store.delivered("studio", job) for job in ("j1", "j2", "j3")] == [None, None, 0]

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, Unpack
 
@@ -32,7 +34,7 @@ from krea_aleph._steps import (
     Today,
     TransportFault,
 )
-from krea_aleph.models import Event, Update
+from krea_aleph.models import Bell, Event, Update
 
 T = TypeVar("T")
 
@@ -128,6 +130,7 @@ class Stage:
         start: float = 1000.0,
         renewable: bool = False,
         interruption: Interruption | None = None,
+        happenings: Mapping[float, Callable[[], object]] | None = None,
     ) -> None:
         """Write a transcript.
 
@@ -139,6 +142,7 @@ class Stage:
             start: What the monotonic clock says at the beginning.
             renewable: Whether there is a callable to ask for a newer key.
             interruption: What interrupts the operation, if anything.
+            happenings: What is called during pauses, by the seconds since the beginning, in order.
         """
         self._answers = deque(answers)
         self._hosts = deque(hosts)
@@ -147,6 +151,7 @@ class Stage:
         self._start = start
         self._renewable = renewable
         self._interruption = interruption
+        self._happenings = deque((happenings or {}).items())
         self.now = start
         self.sends: list[Send] = []
         self.fetches: list[Fetch] = []
@@ -211,10 +216,9 @@ class Stage:
                 return self._send(step)
             case Fetch():
                 return self._fetch(step)
-            case Sleep(seconds):
+            case Sleep(seconds, bell):
                 assert seconds >= 0
-                self.sleeps.append(seconds)
-                self.now += seconds
+                self._sleep(seconds, bell)
             case Now():
                 return self.now
             case Today():
@@ -233,6 +237,19 @@ class Stage:
             case Report(event):
                 self.events.append(event)
         return None
+
+    def _sleep(self, seconds: float, bell: Bell | None) -> None:
+        """Let time pass, and happen what is to happen then, until the bell rings."""
+        begun, ends, rung = self.now, self.now + seconds, threading.Event()
+        with nullcontext() if bell is None else bell.waking(rung.set):
+            while self._happenings and not rung.is_set():
+                moment = self._start + self._happenings[0][0]
+                if moment > ends:
+                    break
+                self.now = max(self.now, moment)
+                self._happenings.popleft()[1]()
+        self.now = self.now if rung.is_set() else ends
+        self.sleeps.append(self.now - begun)
 
     def _send(self, step: Send) -> Response:
         self.sends.append(step)

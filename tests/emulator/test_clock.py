@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import anyio
@@ -16,6 +18,7 @@ import pytest
 import trio
 
 from krea_aleph.emulator.clock import ROUNDS, START, VirtualClock
+from krea_aleph.webhooks.memory import Ring
 
 Run = Callable[[Callable[[], Awaitable[Any]]], Any]
 
@@ -333,3 +336,80 @@ def test_hold() -> None:
         assert not slept.wait(0.02)
     assert slept.wait(10)
     thread.join()
+
+
+def _here(_: VirtualClock, ring: Callable[[], None]) -> None:
+    ring()
+
+
+def _elsewhere(clock: VirtualClock, ring: Callable[[], None]) -> None:
+    """Ring in another thread, which holds time until it has rung."""
+    holding = ExitStack()
+    holding.enter_context(clock.hold())
+
+    def ring_and_let_go() -> None:
+        ring()
+        holding.close()
+
+    threading.Thread(target=ring_and_let_go).start()
+
+
+@pytest.mark.parametrize("where", [_here, _elsewhere])
+@pytest.mark.parametrize("colour", ["sync", "asyncio", "trio"])
+def test_a_bell_wakes_before_its_time(colour: str, where: Callable[..., None]) -> None:
+    """A bell ends a pause at the moment at which it rings, and time waits for who was woken."""
+    for _ in range(20):
+        clock, bell = VirtualClock(), Ring(0, lambda: None)
+        with ExitStack() as holding:
+            holding.enter_context(clock.hold())
+            clock.call_at(clock.time() + 100, partial(where, clock, bell.ring))
+            clock.call_at(clock.time() + 5000, lambda: None)  # time would move on to here
+            assert _naps(colour, clock, bell, holding) == [100, 150]
+
+
+@pytest.mark.parametrize("colour", ["sync", "asyncio", "trio"])
+def test_a_bell_that_has_rung(colour: str) -> None:
+    """A bell that rang before the pause ends it without any time passing."""
+    for _ in range(20):
+        clock, bell = VirtualClock(), Ring(1, lambda: None)
+        with ExitStack() as holding:
+            holding.enter_context(clock.hold())
+            clock.call_at(clock.time() + 5000, lambda: None)
+            assert _naps(colour, clock, bell, holding) == [0, 50]
+
+
+@pytest.mark.parametrize("colour", ["asyncio", "trio"])
+def test_a_bell_after_the_loop_has_ended(colour: str) -> None:
+    """A task that was cancelled listens no longer, and time is not held for it."""
+    clock, bell = VirtualClock(), Ring(0, lambda: None)
+
+    async def main() -> None:
+        with clock.hold(), anyio.move_on_after(0.05):
+            await clock.asleep(7200, bell)
+
+    anyio.run(main, backend=colour)
+    bell.ring()
+    clock.sleep(10)
+    assert clock.monotonic() == 10
+
+
+def _naps(colour: str, clock: VirtualClock, bell: Ring, holding: ExitStack) -> list[float]:
+    """Let time go, pause until the bell rings and then for 50 s, and return when pauses ended."""
+    seen = []
+    if colour == "sync":
+        holding.close()
+        for seconds in (7200, 50):
+            clock.sleep(seconds, bell)
+            seen.append(clock.monotonic())
+            bell.heard()
+        return seen
+
+    async def nap() -> None:
+        holding.close()
+        for seconds in (7200, 50):
+            await clock.asleep(seconds, bell)
+            seen.append(clock.monotonic())
+            bell.heard()
+
+    anyio.run(nap, backend=colour)
+    return seen
