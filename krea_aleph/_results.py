@@ -22,6 +22,7 @@ from krea_aleph.models import Job
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from krea_aleph._config import Config
     from krea_aleph._saving import PartFile
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 5
 _NO_SUCH_RANGE: Final = 416
+# How often a file may come that does not hash to what its host announces, and is fetched again.
+_MOST_CONTENTS: Final = 2
 # How hosts of signed addresses say that the signature has run out; a new snapshot has a new one.
 _EXPIRED: Final = frozenset({403, 404, 410})
 
@@ -49,7 +52,7 @@ def transform(
     check_timeout(wait_timeout)
     check_webhook_url(config, webhook_url)
     target = yield from call(partial(Target.checked, output, exists))
-    kept = target.existing()
+    (kept,) = yield from call(target.standing)
     if kept is not None and exists == "keep":
         return (yield from call(partial(_saving.keep, kept, None)))
     yield from announce(config, *operations(config))
@@ -80,16 +83,19 @@ def download(config: Config, ref: JobRef, output: StrPath, *, exists: Exists) ->
 
 
 def _save(config: Config, job: Job, target: Target) -> Steps[Saved]:
-    existing = yield from call(partial(target.existing, job))
-    if existing is not None and target.exists == "keep":
-        return (yield from call(partial(_saving.keep, existing, job)))
+    """Save every result that is wanted; what is there already stays with ``exists="keep"``."""
+    saved: list[Saved] = []
     try:
-        target.refuse_existing(job)
-        saved: list[Saved] = []
-        for index in range(len(job.results)):
-            saved += [(yield from _save_one(config, job, index, target))]
+        standing = yield from call(partial(target.standing, job))
+        for index, path in enumerate(standing):
+            if path is not None and target.exists == "keep":
+                saved += [(yield from call(partial(_saving.keep, path, job)))]
+            else:
+                saved += [(yield from _save_one(config, job, index, target))]
     except KreaError as error:
         error.about(job.id, charged="yes")
+        if saved:
+            error.hint += f' Results saved: {len(saved)}; exists="keep" fetches the others.'
         raise
     except BaseException as interruption:
         if not isinstance(interruption, Exception):
@@ -108,35 +114,75 @@ def _save_one(config: Config, job: Job, index: int, target: Target) -> Steps[Sav
         yield from tell(
             config, "transfer", job_id=job.id, duration=duration, download=saved.size_bytes
         )
-    finally:
-        part.discard()  # no step: it has to happen even where there is no time for steps
+    except BaseException as failure:
+        # No step: it has to happen even where there is no time for steps.
+        _tell_what_is_kept(failure, part.leave())
+        raise
+    part.leave()
     return saved
 
 
+def _tell_what_is_kept(failure: BaseException, kept: Path | None) -> None:
+    """Name the partial file, if one is left, on whatever ended the download."""
+    if kept is None:
+        return
+    words = f"What has arrived is in {kept}; the next download to the same name goes on from there."
+    if isinstance(failure, DownloadError):
+        failure.part = kept
+    if isinstance(failure, KreaError):
+        failure.hint = f"{failure.hint} {words}".strip()
+    else:
+        failure.add_note(words)
+
+
 def _fill(config: Config, job: Job, index: int, part: PartFile) -> Steps[None]:
-    """Download until the file is whole; an address that has run out is asked for anew, once."""
-    url, renewed = job.results[index].url, False
+    """Bring the file, unless an earlier try has left it whole; once more if it comes spoilt."""
+    url = job.results[index].url
+    for _ in range(_MOST_CONTENTS):
+        if not part.whole:
+            url = yield from _bring(config, job, index, url, part)
+        if (yield from call(part.accept)):
+            return
+    raise _failed(job, url, part.progress)
+
+
+def _bring(config: Config, job: Job, index: int, url: str, part: PartFile) -> Steps[str]:
+    """Download until the file is whole, and return its address.
+
+    An address that has run out is asked for anew, once.
+    """
+    renewed = False
     patience = Patience(config.retry)
     while True:
         try:
             response = yield from _fetch(config, url, part)
         except TransportFault as fault:
-            error = _failed(job, url, f"it broke off ({fault}; {part.progress})")
-            error.__cause__ = fault.__cause__
+            error = _broken(job, url, part, fault)
             if fault.hopeless:
                 raise error from fault.__cause__
         else:
             if response.success and part.whole:
-                return
+                return url
+            if response.status in _EXPIRED and not renewed:
+                url, renewed = (yield from _newer_url(config, job, index, url)), True
+                continue
             error = _failed(job, url, f"status {response.status}, {part.progress}")
             error.retry_after = retry_after(response.headers)
-            if response.status in _EXPIRED and not renewed:
-                job, renewed = (yield from get(config, job)), True
-                url = job.results[index].url if index < len(job.results) else url
-                continue
             if not (response.success or _worth_another_try(config, response.status)):
                 raise error
         yield from patience.pause_or_raise(error)
+
+
+def _newer_url(config: Config, job: Job, index: int, url: str) -> Steps[str]:
+    """Ask the job for the address of its result; the old one stands where there is none."""
+    job = yield from get(config, job)
+    return job.results[index].url if index < len(job.results) else url
+
+
+def _broken(job: Job, url: str, part: PartFile, fault: TransportFault) -> DownloadError:
+    error = _failed(job, url, f"it broke off ({fault}; {part.progress})")
+    error.__cause__ = fault.__cause__
+    return error
 
 
 def _worth_another_try(config: Config, status: int) -> bool:

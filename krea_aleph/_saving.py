@@ -1,19 +1,15 @@
-"""Saving results: a partial file beside the final one, then one rename.
+"""Saving results: where they go, and the file that a download fills.
 
 A file has its final name only when it is whole and on disk. Until then its bytes are in
-``<name>.part``, under a lock; a second process that saves to the same name uses a part of its own.
+``<name>.part``, which `_parts` looks after.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
-import secrets
-import sys
 import weakref
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
@@ -21,13 +17,11 @@ from krea_aleph._files import EXTENSIONS, extension, looks_like_a_page, sniff
 from krea_aleph.errors import DownloadError, InvalidRequestError
 from krea_aleph.models import Saved
 
-if sys.platform != "win32":  # pragma: no branch - another system
-    import fcntl
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from krea_aleph._parts import Part
     from krea_aleph.models import Exists, Job, StrPath
 
 # Aleph's results are seconds long; nothing honest comes near this.
@@ -35,6 +29,7 @@ LARGEST_RESULT_BYTES: Final = 4 * 2**30
 _HEAD_BYTES: Final = 4096
 _PIECE_BYTES: Final = 2**20
 _CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,19})-[0-9]+/([0-9]{1,19}|\*)")
+_LONGEST_LENGTH: Final = 19  # digits
 # An id is the server's: what could mean more than a name on some system is replaced.
 _NO_NAME: Final = re.compile(r"[^A-Za-z0-9._-]")
 _IDENTITY: Final = "identity"
@@ -78,57 +73,62 @@ class Target(NamedTuple):
             raise InvalidRequestError("output", f"the folder {str(self.folder)!r} is not writable")
         name = f"{self.name or _ANY_ID}{_LONGEST_PART_ENDING}"
         _check_usable(self.folder / name, self.folder / (self.name or ""))
-        self.refuse_existing()
+        self.standing()
 
-    def refuse_existing(self, job: Job | None = None) -> None:
-        """Stop before anything is paid or fetched for a name that is taken.
+    def standing(self, job: Job | None = None) -> list[Path | None]:
+        """Return for each result the file that has its name already, if there is one.
+
+        Before there is a job, only the first result of an exact name can be looked for.
 
         Raises:
-            InvalidRequestError: The file exists, and ``exists`` is "error".
+            InvalidRequestError: One exists, and ``exists`` is "error".
         """
-        path = self.existing(job)
-        if path is not None and self.exists == "error":
+        paths = [self._standing(job, index) for index in range(len(job.results) if job else 1)]
+        taken = next(filter(None, paths), None)
+        if taken is not None and self.exists == "error":
             raise InvalidRequestError(
                 "output",
-                f"{str(path)!r} exists",
+                f"{str(taken)!r} exists",
                 hint='Use another name, exists="replace" or exists="keep".',
             )
+        return paths
 
-    def existing(self, job: Job | None = None) -> Path | None:
-        """Return the file that would be in the way, if it is there."""
+    def _standing(self, job: Job | None, index: int) -> Path | None:
         if self.name is not None:
-            path = self.folder / self.name
-            return path if os.path.lexists(path) else None
-        paths = [self.folder / (self.stem(job) + ending) for ending in EXTENSIONS] if job else []
-        return next(filter(os.path.lexists, paths), None)
+            names = [numbered(self.name, index)]
+        else:
+            endings = EXTENSIONS if job else ()
+            names = [numbered(self.stem(job) + ending, index) for ending in endings]
+        return next((path for name in names if os.path.lexists(path := self.folder / name)), None)
 
-    def stem(self, job: Job) -> str:
+    def stem(self, job: Job | None) -> str:
         """Return what the names of a job's files begin with."""
-        return self.name or _NO_NAME.sub("_", job.id)
+        return self.name or _NO_NAME.sub("_", job.id if job else _ANY_ID)
 
     def path(self, job: Job, index: int, media_type: str | None) -> Path:
         """Return the final path of one of a job's results, the first having index 0."""
         name = self.name or self.stem(job) + extension(media_type)
-        if index:
-            base = Path(name)
-            name = f"{base.stem}-{index + 1}{base.suffix}"
-        return self.folder / name
+        return self.folder / numbered(name, index)
 
 
 class PartFile:
-    """A file that is being filled: the sink of one download, which may take several tries."""
+    """A file that is being filled: the sink of one download, which may take several tries.
 
-    def __init__(self, path: Path, url: str) -> None:
+    Attributes:
+        path: Where the bytes are until it is finished.
+    """
+
+    def __init__(self, part: Part, url: str, job_id: str) -> None:
+        self.path = part.path
+        self._part = part
         self._url = url
-        self.path, self._file = _locked(path)
-        self._size = 0
-        self._expected: int | None = None
-        self._etag: str | None = None
-        self._taken = False
+        self._job_id = job_id
+        # What an earlier process has left may lack nothing but its name.
+        self._taken = bool(part.size) and part.size == part.whole.length
         self._note = ""
-        # Removes it, unless it is finished. A task that is cancelled may never get to see the file
-        # that its worker thread has opened, and then this happens by itself.
-        self.discard = weakref.finalize(self, _remove, self.path, self._file)
+        # Keeps or removes it, unless it is finished. A task that is cancelled may never get to see
+        # the file that its worker thread has opened, and then this happens by itself.
+        self.leave = weakref.finalize(self, part.leave)
 
     def resume_headers(self) -> dict[str, str]:
         """Return the headers that ask for the rest.
@@ -136,19 +136,22 @@ class PartFile:
         Only a strong ETag proves that the rest belongs to what is there; without one the next try
         begins again.
         """
-        if not self._size or self._etag is None:
-            return {}
-        return {"range": f"bytes={self._size}-", "if-range": self._etag}
+        size, etag = self._part.size, self._part.whole.etag
+        return {"range": f"bytes={size}-", "if-range": etag} if size and etag is not None else {}
 
     @property
     def whole(self) -> bool:
         """Whether everything that the last answer announced is there."""
-        return self._taken and self._size > 0 and self._expected in {None, self._size}
+        return self._taken and self._part.size > 0 and self._part.whole.length in {None, self._size}
+
+    @property
+    def _size(self) -> int:
+        return self._part.size
 
     @property
     def progress(self) -> str:
         """How far it is, in words."""
-        return f"{self._size} of {self._expected or 'unknown'} bytes{self._note}"
+        return f"{self._size} of {self._part.whole.length or 'unknown'} bytes{self._note}"
 
     def begin(self, status: int, headers: Mapping[str, str]) -> bool:
         """Take note of the answer, and say whether its body is wanted.
@@ -160,29 +163,42 @@ class PartFile:
         self._note = "" if encoding == _IDENTITY else f", encoded as {encoding[:40]!r}"
         self._taken = encoding == _IDENTITY and self._takes(status, headers)
         if not self._taken and status in {_OK, _PARTIAL, _NO_SUCH_RANGE}:
-            self._etag = None  # the next try begins again
-        self._check_size(self._expected or 0)
+            self._begin_anew_next()
+        self._check_size(self._part.whole.length or 0)
         return self._taken
 
     def _takes(self, status: int, headers: Mapping[str, str]) -> bool:
         if status != _OK:
             return status == _PARTIAL and self._continues(headers)
-        self._restart()
+        from krea_aleph._digests import announced  # noqa: PLC0415 - only downloads need it
+        from krea_aleph._parts import Whole, strong  # noqa: PLC0415 - likewise
+
         length = headers.get("content-length", "")
-        self._expected = int(length) if length.isascii() and length.isdigit() else None
-        etag = headers.get("etag", "")
-        self._etag = etag if etag.startswith('"') else None
+        number = length.isascii() and length.isdigit() and len(length) <= _LONGEST_LENGTH
+        whole = Whole(
+            etag=strong(headers.get("etag")),
+            length=int(length) if number else None,
+            digest=announced(headers, whole=True),
+        )
+        try:
+            self._part.restart(whole)
+        except OSError as error:
+            raise self._failed(f"writing to {self.path} failed: {error.strerror}") from error
         return True
 
     def _continues(self, headers: Mapping[str, str]) -> bool:
         """Say whether an answer is the rest that was asked for, and of the same file."""
+        from krea_aleph._digests import announced  # noqa: PLC0415 - as above
+
+        whole = self._part.whole
         found = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
         if found is None or not self.resume_headers() or int(found[1]) != self._size:
             return False
-        total = self._expected if found[2] == "*" else int(found[2])
-        if self._expected not in {None, total} or headers.get("etag", self._etag) != self._etag:
+        total = whole.length if found[2] == "*" else int(found[2])
+        if whole.length not in {None, total} or headers.get("etag", whole.etag) != whole.etag:
             return False
-        self._expected = total
+        digest = announced(headers, whole=False) or whole.digest
+        self._part.whole = whole._replace(length=total, digest=digest)
         return True
 
     def write(self, data: bytes) -> None:
@@ -193,63 +209,76 @@ class PartFile:
         """
         self._check_size(self._size + len(data))
         try:
-            self._file.write(data)
+            self._part.append(data)
         except OSError as error:
             raise self._failed(f"writing to {self.path} failed: {error.strerror}") from error
-        self._size += len(data)
+
+    def accept(self) -> bool:
+        """Say whether it hashes to what its host has announced; if not, the next try begins anew.
+
+        Raises:
+            DownloadError: It is a page of text, or cannot be read.
+        """
+        if looks_like_a_page(self._head()):
+            self._begin_anew_next()
+            raise self._failed("the output is a page of text, not a media file")
+        try:
+            intact = self._part.intact()
+        except OSError as error:
+            raise self._failed(f"reading {self.path} failed: {error.strerror}") from error
+        if not intact:
+            self._begin_anew_next()
+            self._taken = False
+            self._note = ", which do not hash to what the host announced"
+        return intact
 
     def finish(self, target: Target, job: Job, index: int) -> Saved:
         """Give the file its final name and say what it is.
 
         Raises:
-            DownloadError: It is no media file, or could not be finished.
+            DownloadError: It could not be finished.
         """
+        from krea_aleph._parts import sweep  # noqa: PLC0415 - as above
+
+        media_type = sniff(self._head())
+        final = target.path(job, index, media_type)
         try:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            media_type = self._checked_type()
-            final = target.path(job, index, media_type)
-            digest = _digest(self._file)
-            self._rename(final, target.exists)
+            self._part.publish(final, target.exists)
+        except FileExistsError as error:
+            if target.exists == "keep":
+                self._begin_anew_next()
+                return keep(final, job)
+            words = f"{str(final)!r} has been made by somebody else meanwhile"
+            raise self._failed(words) from error
         except OSError as error:
             raise self._failed(f"saving {self.path} failed: {error.strerror}") from error
+        sweep(_part_base(target, job, index))
         return Saved(
             path=final,
             paths=(final,),
             media_type=media_type or "application/octet-stream",
             size_bytes=self._size,
-            sha256=digest,
+            sha256=self._part.sha256(),
             job=job,
         )
 
-    def _rename(self, final: Path, exists: Exists) -> None:
-        if exists == "replace" or not _link(self.path, final):
-            self.path.replace(final)
-        self.discard.detach()
-        self._file.close()
-        _sync_folder(final.parent)
-
-    def _restart(self) -> None:
+    def _head(self) -> bytes:
         try:
-            self._file.seek(0)
-            self._file.truncate()
+            return self._part.head(_HEAD_BYTES)
         except OSError as error:
-            raise self._failed(f"writing to {self.path} failed: {error.strerror}") from error
-        self._size = 0
+            raise self._failed(f"reading {self.path} failed: {error.strerror}") from error
 
-    def _checked_type(self) -> str | None:
-        self._file.seek(0)
-        head = self._file.read(_HEAD_BYTES)
-        if looks_like_a_page(head):
-            raise self._failed("the output is a page of text, not a media file")
-        return sniff(head)
+    def _begin_anew_next(self) -> None:
+        """Make sure that what is there is neither continued nor kept."""
+        self._part.whole = self._part.whole._replace(etag=None)
 
     def _check_size(self, size: int) -> None:
         if size > LARGEST_RESULT_BYTES:
+            self._begin_anew_next()
             raise self._failed(f"the output has more than {LARGEST_RESULT_BYTES:,} bytes")
 
     def _failed(self, message: str) -> DownloadError:
-        return DownloadError(f"{message}.", url=self._url)
+        return DownloadError(f"{message}.", url=self._url, job_id=self._job_id)
 
 
 def keep(path: Path, job: Job | None) -> Saved:
@@ -278,18 +307,31 @@ def together(saved: Sequence[Saved]) -> Saved:
 
 
 def part_for(target: Target, job: Job, index: int, url: str) -> PartFile:
-    """Open the partial file for one result.
+    """Open the partial file for one result, the one that an earlier try has left if possible.
 
     Raises:
         DownloadError: It cannot be written.
     """
-    suffix = f"-{index + 1}" if index else ""
-    path = target.folder / f"{target.stem(job)}{suffix}.part"
+    from krea_aleph._parts import Owner, Part  # noqa: PLC0415 - only downloads need it
+
+    base = _part_base(target, job, index)
     try:
-        return PartFile(path, url)
+        return PartFile(Part.open(base, Owner(job.id, index)), url, job.id)
     except OSError as error:
-        message = f"{path} cannot be written: {error.strerror}."
+        message = f"{base}.part cannot be written: {error.strerror}."
         raise DownloadError(message, url=url, job_id=job.id) from error
+
+
+def _part_base(target: Target, job: Job, index: int) -> Path:
+    """Return what the names of a result's partial files begin with."""
+    suffix = f"-{index + 1}" if index else ""
+    return target.folder / f"{target.stem(job)}{suffix}"
+
+
+def numbered(name: str, index: int) -> str:
+    """Return the name of the so-manieth result, the first having index 0."""
+    base = Path(name)
+    return f"{base.stem}-{index + 1}{base.suffix}" if index else name
 
 
 def _path_text(output: object) -> str:
@@ -322,74 +364,9 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _link(part: Path, final: Path) -> bool:
-    """Give a file its final name unless it is taken; say no where the system has no links.
-
-    Unlike a rename, a link fails when somebody else has made the file meanwhile.
-
-    Raises:
-        FileExistsError: The name is taken.
-    """
-    try:
-        os.link(part, final)
-    except FileExistsError:
-        raise
-    except OSError:
-        if os.path.lexists(final):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
-        return False
-    part.unlink()
-    return True
-
-
-def _locked(path: Path) -> tuple[Path, IO[bytes]]:
-    """Open and lock a partial file, or one of our own where another process holds it."""
-    file = path.open("a+b")
-    if _lock(file) and _still_at(path, file):
-        return path, file
-    file.close()
-    own = path.with_name(f"{path.stem}.{secrets.token_hex(4)}.part")
-    return own, own.open("x+b")
-
-
-def _lock(file: IO[bytes]) -> bool:
-    if sys.platform == "win32":  # pragma: no cover - another system
-        return True  # there, a file that another process has open cannot be replaced anyway
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def _still_at(path: Path, file: IO[bytes]) -> bool:
-    """Whether it has kept its name: who held the lock before may have made it a final file."""
-    try:
-        return os.path.samestat(path.lstat(), os.fstat(file.fileno()))
-    except FileNotFoundError:
-        return False
-
-
-def _remove(path: Path, file: IO[bytes]) -> None:
-    with suppress(OSError):
-        path.unlink()
-    with suppress(OSError):  # bytes that never reached a full disk
-        file.close()
-
-
 def _digest(file: IO[bytes]) -> str:
     file.seek(0)
     digest = hashlib.sha256()
     while piece := file.read(_PIECE_BYTES):
         digest.update(piece)
     return digest.hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name itself durable, where the system can."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -54,6 +54,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
+    from pathlib import Path
 
     from krea_aleph.models import Job
 
@@ -547,6 +548,8 @@ class DownloadError(KreaError):
     Attributes:
         url: The output that was asked for, without its query, which may hold a signature.
         retry_after: Seconds that its host asks to be left alone, if it does.
+        part: The partial file that was kept, if any: the next download of this result to the same
+            name goes on from there.
     """
 
     charged: Charged = "yes"
@@ -554,6 +557,7 @@ class DownloadError(KreaError):
     hint = "The job is done: download it again, nothing needs to be paid twice."
     url: str
     retry_after: float | None = None
+    part: Path | None = None
 
     def __init__(self, message: str, *, url: str = "", job_id: str | None = None) -> None:
         super().__init__(message, job_id=job_id)

@@ -1,6 +1,7 @@
 """Bringing results to disk, and the whole way from a clip to its restyled file."""
 
 import io
+from base64 import b64encode
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -10,8 +11,9 @@ import pytest
 
 from krea_aleph import _results, _wire
 from krea_aleph._saving import Target, part_for
-from krea_aleph._steps import TransportFault
+from krea_aleph._steps import Sleep, TransportFault
 from krea_aleph.errors import (
+    AuthenticationError,
     DownloadError,
     InvalidRequestError,
     JobEmptyError,
@@ -29,9 +31,11 @@ from .transcript import (
     CLIP,
     CLIP_URL,
     JOB_ID,
+    Interruption,
     Served,
     Stage,
     answer,
+    at,
     changes,
     completed,
     configured,
@@ -155,8 +159,11 @@ def test_a_host_that_does_not_deliver(host: Any, words: str, tmp_path: Path) -> 
         download(stage, tmp_path / "out.mp4")
     error = caught.value
     assert (error.job_id, error.charged, error.resubmit) == (JOB_ID, "yes", "never")
-    assert (len(stage.fetches), list(tmp_path.iterdir())) == (4, [])
+    assert len(stage.fetches) == 4
     assert error.retry_after == (5.0 if "503" in words else None)
+    part = tmp_path / "out.mp4.part" if "of 2" in words else None
+    assert error.part == part
+    assert (part is not None) == (f"is in {part}" in str(error)) == bool(list(tmp_path.iterdir()))
 
 
 def test_a_fault_that_will_not_pass(tmp_path: Path) -> None:
@@ -265,6 +272,125 @@ def test_signatures_are_not_shown(tmp_path: Path) -> None:
         assert "s3cret" not in f"{caught.value} {vars(caught.value)}"
 
 
+BROKEN = Served(200, ETAG, (CLIP[:1000],), cut_off())
+RESUMED = {"range": "bytes=1000-", "if-range": '"v1"'}
+
+
+def fail(stage: Stage, output: Path, *args: Any, **options: Any) -> DownloadError:
+    """Download on a stage where that fails."""
+    with pytest.raises(DownloadError) as caught:
+        download(stage, output, *args, retry=RetryPolicy(attempts=1), **options)
+    return caught.value
+
+
+def test_resuming_what_was_kept(tmp_path: Path) -> None:
+    """A download that has failed is taken up by the next one, in this process or another."""
+    error = fail(Stage(hosts=[BROKEN]), tmp_path / "out.mp4")
+    assert error.part == tmp_path / "out.mp4.part"
+    assert error.part.read_bytes() == CLIP[:1000]
+    assert "out.mp4.part; the next download to the same name goes on" in str(error)
+    stage = Stage(hosts=[REST])
+    assert download(stage, tmp_path / "out.mp4").sha256 == sha256(CLIP).hexdigest()
+    assert [step.headers for step in stage.fetches] == [RESUMED]
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_a_host_that_is_away_costs_nothing(tmp_path: Path) -> None:
+    """What an earlier try has kept is still there, and named, when the next brings nothing."""
+    fail(Stage(hosts=[BROKEN]), tmp_path / "out.mp4")
+    for host in (not_sent(), Served(503), Served(401)):
+        assert fail(Stage(hosts=[host]), tmp_path / "out.mp4").part is not None
+    stage = Stage(hosts=[REST])
+    assert download(stage, tmp_path / "out.mp4").size_bytes == len(CLIP)
+
+
+def test_another_jobs_part_is_not_continued(tmp_path: Path) -> None:
+    """Two jobs that are saved to one name, one after the other, are never mixed."""
+    fail(Stage(hosts=[BROKEN]), tmp_path / "out.mp4")
+    stage = Stage(hosts=[WHOLE])
+    other = Job("another", "completed", outputs=(Output(CLIP_URL),))
+    assert download(stage, tmp_path / "out.mp4", other).path.read_bytes() == CLIP
+    assert [step.headers for step in stage.fetches] == [{}]
+
+
+def test_a_part_whose_file_has_changed(tmp_path: Path) -> None:
+    """When the host has another file by now, If-Range brings that one, whole."""
+    fail(Stage(hosts=[BROKEN]), tmp_path / "out.mp4")
+    other = CLIP[::-1]
+    stage = Stage(hosts=[Served(200, {"etag": '"v2"'}, (other,))])
+    assert download(stage, tmp_path / "out.mp4").path.read_bytes() == other
+    assert [step.headers for step in stage.fetches] == [RESUMED]
+
+
+def test_what_lacks_nothing_but_its_name(tmp_path: Path) -> None:
+    """A file that was whole when its name turned out to be taken is not fetched again."""
+    (tmp_path / "out.mp4").mkdir()
+    target = Target(tmp_path, "out.mp4", "replace")  # as if the folder had been made meanwhile
+    part = part_for(target, JOB, 0, CLIP_URL)
+    part.begin(200, ETAG)
+    part.write(CLIP)
+    assert (part.whole, part.accept()) == (True, True)
+    with pytest.raises(DownloadError, match="Is a directory"):
+        part.finish(target, JOB, 0)
+    assert part.leave() == tmp_path / "out.mp4.part"
+    (tmp_path / "out.mp4").rmdir()
+    stage = Stage()
+    assert download(stage, tmp_path / "out.mp4").sha256 == sha256(CLIP).hexdigest()
+    assert stage.fetches == []
+
+
+def digested(data: bytes, pieces: tuple[bytes, ...] = (CLIP,)) -> Served:
+    """Serve a file with a digest."""
+    return Served(200, {**ETAG, "repr-digest": f"sha-256=:{base64(data)}:"}, pieces)
+
+
+def base64(data: bytes) -> str:
+    """Return the SHA-256 of data in Base64."""
+    return b64encode(sha256(data).digest()).decode()
+
+
+def test_a_file_that_comes_spoilt(tmp_path: Path) -> None:
+    """What does not hash to what the host announces is fetched again from its start, once."""
+    spoilt = digested(CLIP, (CLIP[:-1] + b"?",))
+    stage = Stage(hosts=[spoilt, digested(CLIP)])
+    assert download(stage, tmp_path / "out.mp4").path.read_bytes() == CLIP
+    assert [step.headers for step in stage.fetches] == [{}, {}]
+    error = fail(Stage(hosts=[spoilt, spoilt]), tmp_path / "other.mp4")
+    assert "do not hash to what the host announced" in str(error)
+    assert (error.part, error.job_id) == (None, JOB_ID)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_a_rest_that_is_spoilt(tmp_path: Path) -> None:
+    """The digest that came with the beginning counts for the end, of another process, too."""
+    begun = digested(CLIP, (CLIP[:1000],))._replace(fault=cut_off())
+    fail(Stage(hosts=[begun]), tmp_path / "out.mp4")
+    rest = REST._replace(pieces=(CLIP[1000:-1] + b"?",))
+    stage = Stage(hosts=[rest, digested(CLIP)])
+    assert download(stage, tmp_path / "out.mp4").path.read_bytes() == CLIP
+    assert [step.headers for step in stage.fetches] == [RESUMED, {}]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), LookupError("a bug")], ids=label)
+def test_interruptions_name_the_part(error: BaseException, tmp_path: Path) -> None:
+    """Whatever ends a download says where its beginning is; the next one goes on from there."""
+    stage = Stage(hosts=[BROKEN], interruption=Interruption(error, at(Sleep)))
+    with pytest.raises(type(error)) as caught:
+        download(stage, tmp_path / "out.mp4")
+    part = tmp_path / "out.mp4.part"
+    assert any(str(part) in note for note in caught.value.__notes__)
+    assert part.read_bytes() == CLIP[:1000]
+
+
+def test_an_error_of_the_api_names_the_part(tmp_path: Path) -> None:
+    """When the job cannot be asked for a new address, what has arrived is kept and named."""
+    stage = Stage(answer(status=401), hosts=[BROKEN, Served(403)])
+    with pytest.raises(AuthenticationError) as caught:
+        download(stage, tmp_path / "out.mp4")
+    assert f"is in {tmp_path / 'out.mp4.part'}" in str(caught.value)
+    assert caught.value.job_id == JOB_ID
+
+
 def test_a_page_instead_of_a_video(tmp_path: Path) -> None:
     """HTML that comes with 200 is not saved under the name of a video."""
     stage = Stage(hosts=[Served(200, {}, (b"<!doctype html><p>Log in",))])
@@ -291,10 +417,26 @@ def test_several_results(tmp_path: Path) -> None:
 
 
 def test_a_second_result_that_fails(tmp_path: Path) -> None:
-    """What was saved before stays, and nothing partial does."""
-    with pytest.raises(DownloadError):
-        download(Stage(hosts=[WHOLE, Served(400)]), tmp_path / "out.mp4", TWO)
+    """What was saved before stays, nothing partial does, and "keep" fetches what is missing."""
+    error = fail(Stage(hosts=[WHOLE, Served(400)]), tmp_path / "out.mp4", TWO)
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+    assert 'Results saved: 1; exists="keep" fetches the others.' in str(error)
+    stage = Stage(hosts=[WEBM])
+    saved = download(stage, tmp_path / "out.mp4", TWO, exists="keep")
+    assert [path.name for path in saved.paths] == ["out.mp4", "out-2.mp4"]
+    assert (saved.size_bytes, len(stage.fetches)) == (len(CLIP), 1)
+
+
+def test_a_second_result_whose_name_is_taken(tmp_path: Path) -> None:
+    """Every name is looked at before anything is fetched."""
+    (tmp_path / "out-2.mp4").write_text("mine")
+    stage = Stage()
+    with pytest.raises(InvalidRequestError, match=r"out-2\.mp4"):
+        download(stage, tmp_path / "out.mp4", TWO)
+    stage = Stage(hosts=[WHOLE])
+    saved = download(stage, tmp_path / "out.mp4", TWO, exists="keep")
+    assert [path.name for path in saved.paths] == ["out.mp4", "out-2.mp4"]
+    assert (tmp_path / "out-2.mp4").read_text() == "mine"
 
 
 @pytest.mark.parametrize("folder", [False, True])
@@ -317,7 +459,7 @@ def test_a_part_that_somebody_else_holds(tmp_path: Path) -> None:
     other = part_for(Target(tmp_path, "out.mp4", "error"), JOB, 0, CLIP_URL)
     assert download(Stage(hosts=[WHOLE]), tmp_path / "out.mp4").path.read_bytes() == CLIP
     assert other.path.exists()
-    other.discard()
+    other.leave()
 
 
 def transform(stage: Stage, output: Path, exists: Any = "error", **options: Any) -> Saved:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from krea_aleph import _saving
 from krea_aleph._saving import PartFile, Target, keep, part_for, together
 from krea_aleph.errors import DownloadError, InvalidRequestError
 from krea_aleph.models import Exists, Job, Output, Saved
@@ -26,7 +25,7 @@ def part(tmp_path: Path) -> Iterator[PartFile]:
     """A partial file for out.mp4."""
     file = part_for(Target(tmp_path, "out.mp4", "error"), JOB, 0, CLIP_URL + "?signature=s3cret")
     yield file
-    file.discard()
+    file.leave()
 
 
 def fill(part: PartFile, data: bytes = CLIP, headers: Mapping[str, str] | None = None) -> None:
@@ -60,13 +59,13 @@ def test_an_id_never_leaves_its_folder(job_id: str, tmp_path: Path) -> None:
     target = Target(tmp_path, None, "error")
     job = Job(job_id, "completed", outputs=(Output(CLIP_URL),))
     (tmp_path / "jobs.mp4").touch()
-    assert target.existing(job) is None
+    assert target.standing(job) == [None]
     part = part_for(target, job, 0, CLIP_URL)
     fill(part)
     final = part.finish(target, job, 0).path
     assert final.parent == tmp_path
     assert re.fullmatch(r"[\w.-]+\.mp4", final.name, re.ASCII)
-    assert target.existing(job) == final
+    assert target._replace(exists="keep").standing(job) == [final]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +123,7 @@ def test_the_longest_names(tmp_path: Path) -> None:
     parts = [part_for(target, JOB, 98, CLIP_URL) for _ in range(2)]
     fill(parts[1])
     assert parts[1].finish(target, JOB, 98).path.exists()
-    parts[0].discard()
+    parts[0].leave()
 
 
 def test_a_folder_that_is_not_writable(tmp_path: Path) -> None:
@@ -140,19 +139,30 @@ def test_a_folder_that_is_not_writable(tmp_path: Path) -> None:
 
 def test_what_is_in_the_way(tmp_path: Path) -> None:
     """In a folder only files of the job are in the way, and partial ones are not."""
-    target = Target(tmp_path, None, "error")
-    for name in ("j1.part", "j10.mp4", "j1-2.mp4", "j1.json", "j1.mp4.part", "j1.mp4.txt"):
+    target = Target(tmp_path, None, "keep")
+    for name in ("j1.part", "j1.part.json", "j10.mp4", "j1.json", "j1.mp4.part", "j1.mp4.txt"):
         (tmp_path / name).touch()
-    assert target.existing() is None
-    assert target.existing(JOB) is None
+    assert target.standing() == [None]
+    assert target.standing(JOB) == [None, None]
     (tmp_path / "j1.bin").touch()
-    assert target.existing(JOB) == tmp_path / "j1.bin"
+    assert target.standing(JOB) == [tmp_path / "j1.bin", None]
     (tmp_path / "j1.jpg").touch()
     (tmp_path / "j1.mp4").touch()
-    assert target.existing(JOB) == tmp_path / "j1.mp4"
+    (tmp_path / "j1-2.webm").touch()
+    assert target.standing(JOB) == [tmp_path / "j1.mp4", tmp_path / "j1-2.webm"]
+    target._replace(exists="replace").standing(JOB)
     with pytest.raises(InvalidRequestError, match="exists"):
-        target.refuse_existing(JOB)
-    target._replace(exists="keep").refuse_existing(JOB)
+        target._replace(exists="error").standing(JOB)
+
+
+def test_every_name_is_looked_at(tmp_path: Path) -> None:
+    """A second result's name that is taken is an error before anything is fetched, too."""
+    target = Target(tmp_path, "out.mp4", "error")
+    (tmp_path / "out-2.mp4").touch()
+    assert target.standing() == [None]
+    with pytest.raises(InvalidRequestError, match=r"out-2\.mp4"):
+        target.standing(JOB)
+    assert target._replace(exists="keep").standing(JOB) == [None, tmp_path / "out-2.mp4"]
 
 
 def test_a_whole_download(part: PartFile, tmp_path: Path) -> None:
@@ -170,7 +180,7 @@ def test_a_whole_download(part: PartFile, tmp_path: Path) -> None:
         sha256(CLIP).hexdigest(),
         JOB,
     )
-    part.discard()
+    part.leave()
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
     assert (tmp_path / "out.mp4").read_bytes() == CLIP
 
@@ -191,8 +201,11 @@ STRONG = {"etag": '"v1"', "content-length": "10"}
         (STRONG, {"range": "bytes=4-", "if-range": '"v1"'}),
         ({"etag": 'W/"v1"', "content-length": "10"}, {}),
         ({"content-length": "10"}, {}),
+        ({"etag": '"\u2603"', "content-length": "10"}, {}),
+        ({"etag": '"' + "x" * 500 + '"', "content-length": "10"}, {}),
+        ({"etag": '"', "content-length": "10"}, {}),
     ],
-    ids=["strong", "weak", "none"],
+    ids=["strong", "weak", "none", "no ASCII", "long", "broken"],
 )
 def test_only_a_strong_etag_is_resumed(
     headers: dict[str, str], resume: dict[str, str], part: PartFile
@@ -212,7 +225,7 @@ def test_resuming(part: PartFile) -> None:
     assert part.whole
     fill(part, CLIP[:3], {"content-length": "3"})
     assert part.whole
-    assert part.path.read_bytes() in {b"", CLIP[:3]}  # the rest may still be in memory
+    assert part.path.read_bytes() == CLIP[:3]
 
 
 @pytest.mark.parametrize(
@@ -318,19 +331,21 @@ def test_absurdly_large_results(part: PartFile) -> None:
     """A result of more than 4 GiB is refused when it is announced, and when it arrives."""
     with pytest.raises(DownloadError, match="more than 4,294,967,296 bytes"):
         part.begin(200, {"content-length": str(2**32 + 1)})
-    part._size = 2**32
+    fill(part, headers=STRONG)
+    part._part.size = 2**32
     with pytest.raises(DownloadError, match="more than 4,294,967,296 bytes") as caught:
         part.write(b"x")
+    assert part.leave() is None
     assert caught.value.url == CLIP_URL
 
 
 @pytest.mark.parametrize("page", [b"<!DOCTYPE html><p>gone", b'{"message": "expired"}'])
 def test_a_page_is_no_result(page: bytes, part: PartFile, tmp_path: Path) -> None:
-    """An error page that comes with 200 never gets the final name."""
-    fill(part, page)
+    """An error page that comes with 200 is neither saved nor kept."""
+    fill(part, page, {"etag": '"v1"'})
     with pytest.raises(DownloadError, match="a page of text, not a media file"):
-        part.finish(Target(tmp_path, "out.mp4", "error"), JOB, 0)
-    part.discard()
+        part.accept()
+    assert part.leave() is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -344,33 +359,20 @@ def full_disk() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("full_disk")
-def test_a_full_disk(part: PartFile, tmp_path: Path) -> None:
-    """A disk that is full is a DownloadError that says so, and nothing is left behind."""
-    part.begin(200, {})
+@pytest.mark.parametrize("etag", [{}, {"etag": '"v1"'}], ids=["no tag", "tag"])
+def test_a_full_disk(etag: dict[str, str], part: PartFile, tmp_path: Path) -> None:
+    """A disk that is full is a DownloadError that says so; what can be resumed is kept."""
+    part.begin(200, etag)
     with pytest.raises(DownloadError, match=r"out\.mp4\.part failed: File too large") as caught:
-        part.write(bytes(2**20))
+        part.write(CLIP)
     assert (caught.value.charged, caught.value.resubmit) == ("yes", "never")
-    assert caught.value.url == CLIP_URL
-    part.discard()
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.usefixtures("full_disk")
-def test_a_disk_that_fills_at_the_end(part: PartFile, tmp_path: Path) -> None:
-    """What fails only when the last bytes reach the disk is a DownloadError too."""
-    fill(part)
-    with pytest.raises(DownloadError, match=r"saving .*out\.mp4\.part failed: File too large"):
-        part.finish(Target(tmp_path, "out.mp4", "error"), JOB, 0)
-    part.discard()
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.usefixtures("full_disk")
-def test_a_disk_that_does_not_let_us_begin_again(part: PartFile) -> None:
-    """Bytes that could not be written stand in the way of a second try, which says so."""
-    fill(part)
-    with pytest.raises(DownloadError, match="File too large"):
-        part.begin(200, {})
+    assert (caught.value.url, caught.value.job_id) == (CLIP_URL, "j1")
+    if etag:
+        assert part.leave() == tmp_path / "out.mp4.part"
+        assert (tmp_path / "out.mp4.part").read_bytes() == CLIP[:1000]
+    else:
+        assert part.leave() is None
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_vanishes(tmp_path: Path) -> None:
@@ -384,20 +386,21 @@ def test_a_name_taken_meanwhile(part: PartFile, tmp_path: Path) -> None:
     """A file that somebody makes during the download is not overwritten, unless asked for."""
     fill(part)
     (tmp_path / "out.mp4").write_text("mine")
-    with pytest.raises(DownloadError, match="File exists"):
+    with pytest.raises(DownloadError, match=r"out\.mp4' has been made by somebody else meanwhile"):
         part.finish(Target(tmp_path, "out.mp4", "error"), JOB, 0)
     assert (tmp_path / "out.mp4").read_text() == "mine"
     part.finish(Target(tmp_path, "out.mp4", "replace"), JOB, 0)
     assert (tmp_path / "out.mp4").read_bytes() == CLIP
 
 
-def test_where_no_link_can_be_made(tmp_path: Path) -> None:
-    """On a disk without hard links a free name is taken by renaming, a taken one is respected."""
-    final = tmp_path / "out.mp4"
-    assert not _saving._link(tmp_path / "vanished.part", final)
-    final.touch()
-    with pytest.raises(FileExistsError):
-        _saving._link(tmp_path / "vanished.part", final)
+def test_a_name_taken_meanwhile_that_is_to_be_kept(part: PartFile, tmp_path: Path) -> None:
+    """With "keep" the file that somebody has made meanwhile is the result, and ours goes."""
+    fill(part, headers={"etag": '"v1"'})
+    (tmp_path / "out.mp4").write_text("mine")
+    saved = part.finish(Target(tmp_path, "out.mp4", "keep"), JOB, 0)
+    assert (saved.size_bytes, saved.sha256) == (4, sha256(b"mine").hexdigest())
+    assert part.leave() is None
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 
 
 def test_one_part_each(tmp_path: Path) -> None:
@@ -405,35 +408,25 @@ def test_one_part_each(tmp_path: Path) -> None:
     target = Target(tmp_path, "out.mp4", "replace")
     first = part_for(target, JOB, 0, CLIP_URL)
     second = part_for(target, JOB, 0, CLIP_URL)
-    assert first.path.name == "out.mp4.part"
-    assert re.fullmatch(r"out\.mp4\.[0-9a-f]{8}\.part", second.path.name)
-    first.discard()
-    second.discard()
+    assert (first.path.name, second.path.name) == ("out.mp4.part", "out.mp4.2.part")
+    first.leave()
+    second.leave()
     assert list(tmp_path.iterdir()) == []
     third = part_for(target, JOB, 1, CLIP_URL)
     assert third.path.name == "out.mp4-2.part"
-    third.discard()
+    third.leave()
 
 
 def test_a_part_left_behind_is_begun_anew(tmp_path: Path) -> None:
-    """What a killed process has left is taken over and overwritten."""
+    """What somebody else has left under the name of a part is overwritten, never continued."""
     (tmp_path / "out.mp4.part").write_bytes(b"old" * 9999)
     target = Target(tmp_path, "out.mp4", "error")
     part = part_for(target, JOB, 0, CLIP_URL)
+    assert part.resume_headers() == {}
     fill(part)
     assert part.finish(target, JOB, 0).path.read_bytes() == CLIP
-    part.discard()
-
-
-def test_a_part_that_has_become_a_final_file(tmp_path: Path) -> None:
-    """A lock on a file that has lost its name meanwhile is worth nothing."""
-    path = tmp_path / "out.mp4.part"
-    with path.open("a+b") as file:
-        assert _saving._still_at(path, file)
-        path.rename(tmp_path / "out.mp4")
-        assert not _saving._still_at(path, file)
-        path.touch()
-        assert not _saving._still_at(path, file)
+    part.leave()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 
 
 def test_keeping_what_is_there(tmp_path: Path) -> None:
