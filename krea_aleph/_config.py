@@ -67,7 +67,8 @@ class ClientOptions(TypedDict, total=False):
     base_url: str
     """Default KREA_BASE_URL, then https://api.krea.ai."""
     request_timeout: float
-    """Seconds for one exchange; default 60. Of a transfer: for one read or write of it."""
+    """Seconds for one exchange; default 60. Of a transfer: for its beginning, and for each stretch
+    of it, in which at least 1 KiB a second must come or go."""
     retry: RetryPolicy
     """How reads, and submits that surely started nothing, are repeated."""
     poll: PollPolicy

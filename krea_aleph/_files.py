@@ -37,9 +37,9 @@ UPLOAD_KINDS: Final = frozenset(
         "audio/mpeg",
     }
 )
-_PIECE_BYTES: Final = 256 * 1024
+_PIECE_BYTES: Final = 64 * 1024
 _HEAD_BYTES: Final = 4096
-_SMALL_BYTES: Final = 8 * 2**20
+_SMALL_BYTES: Final = 2**20
 
 # ISO base media brands: HEIC pictures and QuickTime; every other brand is an mp4 of some sort.
 _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"})

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from functools import cache
 from typing import Final, NamedTuple, TypeAlias
 from unicodedata import normalize
 from urllib.parse import urlsplit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
 
 _Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-# IPv6 addresses that end with the IPv4 address they lead to: compatible ones, and NAT64's.
-_ENDING_IN_IPV4: Final = tuple(map(ipaddress.IPv6Network, ("::/96", "64:ff9b::/96")))
+# What IANA sets apart, written down here because Python's own list grows from release to release.
+_NOT_PUBLIC: Final = (
+    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+    *("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16"),
+    *("198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3"),
+)
+# Of IPv6 all public hosts are in 2000::/3, from which tunnels and documentation are set apart.
+_UNICAST: Final = "2000::/3"
+_NOT_PUBLIC_6: Final = ("2001::/23", "2001:db8::/32", "3fff::/20")
+# A gateway turns these into the IPv4 addresses that they end with.
+_NAT64: Final = "64:ff9b::/96"
 
 
 class Origin(NamedTuple):
@@ -75,6 +85,22 @@ def problem_with_output(url: str, *, base: Origin, trusted: Collection[str]) -> 
     return "its address is private" if _is_private(target.host) else None
 
 
+def must_be_public(host: str, *, base: Origin, trusted: Collection[str]) -> bool:
+    """Whether the addresses that an output's host name leads to have to be public ones.
+
+    The API's own host is where the user wanted to connect to anyway.
+    """
+    return not (host == base.host or host in trusted or is_loopback(base.host))
+
+
+def is_public(address: str) -> bool:
+    """Whether an address that a name has been resolved to is one of the internet at large.
+
+    Private, loopback, link-local, multicast and reserved ones are not, nor what leads to such.
+    """
+    return _is_public(_unmapped(ipaddress.ip_address(address)))
+
+
 def _plain(host: str) -> str:
     """Return a host as IDNA reads it: "127。0。0。1" has three dots, though none is ASCII."""
     return normalize("NFKC", host).replace("\N{IDEOGRAPHIC FULL STOP}", ".").lower()
@@ -85,26 +111,39 @@ def _is_private(host: str) -> bool:
     address = _literal(host)
     if address is None:
         return f".{host.rstrip('.')}".endswith(".localhost")
-    return not all(found.is_global for found in (address, *_inner(address)))
+    return not _is_public(address)
 
 
-def _inner(address: _Address) -> Iterator[ipaddress.IPv4Address]:
-    """Yield the IPv4 address that an IPv6 address leads to by way of a gateway."""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.sixtofour is not None:
-            yield address.sixtofour
-        if any(address in network for network in _ENDING_IN_IPV4):
-            yield ipaddress.IPv4Address(address.packed[-4:])
+def _is_public(address: _Address) -> bool:
+    if not isinstance(address, ipaddress.IPv6Address):
+        return not any(address in network for network in _networks(*_NOT_PUBLIC))
+    (unicast, nat64) = _networks(_UNICAST, _NAT64)
+    if address in nat64:
+        return _is_public(ipaddress.IPv4Address(address.packed[-4:]))
+    if address.sixtofour is not None:
+        return _is_public(address.sixtofour)
+    return address in unicast and not any(
+        address in network for network in _networks(*_NOT_PUBLIC_6)
+    )
+
+
+@cache
+def _networks(*texts: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    return tuple(map(ipaddress.ip_network, texts))
+
+
+def _unmapped(address: _Address) -> _Address:
+    """Return the IPv4 address that an IPv6 address only writes in another way."""
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _literal(host: str) -> _Address | None:
     """Return the address that a host spells out; "127.1" and "2130706433" do so too."""
     host = host.rstrip(".")
     try:
-        address = ipaddress.ip_address(host)
+        return _unmapped(ipaddress.ip_address(host))
     except ValueError:
         return _short_literal(host)
-    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _short_literal(host: str) -> ipaddress.IPv4Address | None:

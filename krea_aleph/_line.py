@@ -4,6 +4,10 @@ httpcore's timeouts are for one read or write each. A server that drips its head
 interim answers for ever, never runs into them, so the streams here also look at the deadline of
 the whole exchange. They are httpcore's own network streams in a thin coat.
 
+Where only some addresses are admitted, names are resolved here, and connected is to an address that
+was looked at: a name that means another one the next time it is asked for leads nowhere. TLS still
+goes by the name.
+
 A transport of the user's own speaks httpx's language; `Foreign` and `AsyncForeign` translate. Our
 own connections do without it, because httpx's request and response objects are a tenth of the cost.
 """
@@ -28,11 +32,17 @@ if TYPE_CHECKING:
 class Deadline:
     """The moment at which an exchange has had its time; it may be set while it is under way."""
 
-    __slots__ = ("_ends",)
+    __slots__ = ("_ends", "_seconds", "_words")
 
     def __init__(self, seconds: float = math.inf) -> None:
+        self._seconds = seconds
+        self._words = "the exchange took longer than request_timeout"
         self._ends = math.inf
-        self.restart(seconds)
+        self.begin()
+
+    def begin(self) -> None:
+        """Allow all of the time from now: what came before was waiting for a connection."""
+        self.restart(self._seconds)
 
     def restart(self, seconds: float) -> None:
         """Allow so many seconds from now."""
@@ -46,9 +56,44 @@ class Deadline:
         """
         left = self._ends - time.monotonic()
         if left <= 0:
-            raise httpcore.ReadTimeout("the exchange took longer than request_timeout")
+            raise httpcore.ReadTimeout(self._words)
         return left if timeout is None else min(timeout, left)
 
+
+# Bytes a second. Less is no slow line but a host that keeps us busy.
+LEAST_PACE: Final = 1024
+
+
+class Pace(Deadline):
+    """A deadline that is put off as long as a transfer brings something.
+
+    The answer must begin in so many seconds, and in each stretch of as many seconds the least pace
+    must be kept. A host that drips cannot hold a transfer for longer than its length allows.
+    """
+
+    __slots__ = ("_brought",)
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self._brought = 0
+
+    def took(self, size: int) -> None:
+        """Note that so many bytes have come.
+
+        Raises:
+            httpcore.ReadTimeout: They came too slowly.
+        """
+        self._words = f"less than {LEAST_PACE} bytes a second came for {self._seconds:g} s"
+        self._brought += size
+        if self._brought >= LEAST_PACE * self._seconds:
+            self._brought = 0
+            self.begin()
+        else:
+            self.left(None)
+
+
+# What says whether an address may be connected to.
+Admits: TypeAlias = "Callable[[str], bool] | None"
 
 # Longer than any pause between two looks, so that polling does not reconnect each time.
 KEEPALIVE_SECONDS: Final = 60.0
@@ -138,8 +183,10 @@ def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 class Line:
     """A connection for code that blocks."""
 
-    def __init__(self, target: Origin, ssl_context: SSLContext | None, proxy: Any) -> None:
-        self._backend = _Backend()
+    def __init__(
+        self, target: Origin, ssl_context: SSLContext | None, proxy: Any, admits: Admits = None
+    ) -> None:
+        self._backend = _Backend(admits if proxy is None else None)
         self._connection: Any = _connection(_SYNC, self._backend, target, ssl_context, proxy)
 
     def usable(self) -> bool:
@@ -174,8 +221,9 @@ class Foreign:
 
 
 class _Backend(httpcore.NetworkBackend):
-    def __init__(self) -> None:
+    def __init__(self, admits: Admits) -> None:
         self._backend = httpcore.SyncBackend()
+        self._admits = admits
         self.deadline = Deadline()
 
     def connect_tcp(
@@ -186,11 +234,18 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """Connect within the deadline."""
-        stream = self._backend.connect_tcp(
-            host, port, self.deadline.left(timeout), local_address, socket_options
-        )
-        return _NetworkStream(stream, self)
+        """Connect within the deadline, and to an admitted address."""
+
+        def connect(address: str) -> httpcore.NetworkStream:
+            left = self.deadline.left(timeout)
+            return self._backend.connect_tcp(address, port, left, local_address, socket_options)
+
+        if self._admits is None:
+            return _NetworkStream(connect(host), self)
+        from krea_aleph import _addresses  # noqa: PLC0415 - not every program needs it
+
+        found = _addresses.admitted(host, _addresses.resolved(host, port), self._admits)
+        return _NetworkStream(_addresses.first(found, connect), self)
 
 
 class _NetworkStream(httpcore.NetworkStream):
@@ -224,8 +279,10 @@ class _NetworkStream(httpcore.NetworkStream):
 class AsyncLine:
     """A connection for an event loop, asyncio's or trio's."""
 
-    def __init__(self, target: Origin, ssl_context: SSLContext | None, proxy: Any) -> None:
-        self._backend = _AsyncBackend()
+    def __init__(
+        self, target: Origin, ssl_context: SSLContext | None, proxy: Any, admits: Admits = None
+    ) -> None:
+        self._backend = _AsyncBackend(admits if proxy is None else None)
         self._connection: Any = _connection(_ASYNC, self._backend, target, ssl_context, proxy)
 
     def usable(self) -> bool:
@@ -264,8 +321,9 @@ class AsyncForeign:
 
 
 class _AsyncBackend(httpcore.AsyncNetworkBackend):
-    def __init__(self) -> None:
+    def __init__(self, admits: Admits) -> None:
         self._backend: Any = httpcore.AnyIOBackend()
+        self._admits = admits
         self.deadline = Deadline()
 
     async def connect_tcp(
@@ -276,11 +334,21 @@ class _AsyncBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect within the deadline."""
-        stream = await self._backend.connect_tcp(
-            host, port, self.deadline.left(timeout), local_address, socket_options
-        )
-        return _AsyncNetworkStream(stream, self)
+        """Connect within the deadline, and to an admitted address."""
+
+        async def connect(address: str) -> httpcore.AsyncNetworkStream:
+            stream: httpcore.AsyncNetworkStream = await self._backend.connect_tcp(
+                address, port, self.deadline.left(timeout), local_address, socket_options
+            )
+            return stream
+
+        if self._admits is None:
+            return _AsyncNetworkStream(await connect(host), self)
+        from krea_aleph import _addresses  # noqa: PLC0415 - as above
+
+        resolved = await _addresses.aresolved(host, port, self.deadline.left(timeout))
+        found = _addresses.admitted(host, resolved, self._admits)
+        return _AsyncNetworkStream(await _addresses.afirst(found, connect), self)
 
 
 class _AsyncNetworkStream(httpcore.AsyncNetworkStream):

@@ -13,21 +13,22 @@ configuration picks the proxy for each origin when a connection is made.
 from __future__ import annotations
 
 import json
-import math
 import os
 import threading
 import time
 import zlib
 from collections import deque
+from itertools import islice
 from typing import Any, Final, NamedTuple, NoReturn, Self
 from urllib.parse import urlencode
 
 import httpcore
 import httpx
 
-from krea_aleph._hosts import origin
+from krea_aleph._hosts import is_public, must_be_public, origin
 from krea_aleph._line import (
     KEEPALIVE_SECONDS,
+    LEAST_PACE,
     AsyncForeign,
     AsyncLine,
     Deadline,
@@ -35,6 +36,7 @@ from krea_aleph._line import (
     Headers,
     Line,
     Message,
+    Pace,
     Reply,
     core_url,
 )
@@ -59,6 +61,7 @@ MAX_IN_FLIGHT: Final = 100
 MAX_ANSWER_BYTES: Final = 32 * 2**20
 _CONNECT_SECONDS: Final = 15.0
 _MIB: Final = 2**20
+_PIECES_AT_ONCE: Final = 8
 
 # Raised before anything of the request can have left.
 _NOT_SENT: Final = (
@@ -81,6 +84,13 @@ class _Idle(NamedTuple):
     since: float
 
 
+class _Route(NamedTuple):
+    """What a connection can be shared for: the origin, and whether it had to be a public one."""
+
+    target: Origin
+    public: bool = False
+
+
 class _Connections:
     """The connections themselves; clients made by ``with_options`` have them in common."""
 
@@ -94,7 +104,7 @@ class _Connections:
 
     def _begin(self) -> None:
         self._process = os.getpid()
-        self._stacks: dict[Origin, deque[_Idle]] = {}
+        self._stacks: dict[_Route, deque[_Idle]] = {}
         self._tls_lock = threading.Lock()
         self.places = threading.BoundedSemaphore(MAX_IN_FLIGHT)
         # Of asynchronous clients: the event loop, and the places on it.
@@ -125,13 +135,13 @@ class _Connections:
             self._inherited = self._stacks  # held, because collecting sockets would close them
             self._begin()
 
-    def take(self, target: Origin, max_idle: float | None) -> tuple[Any | None, list[Any]]:
+    def take(self, route: _Route, max_idle: float | None) -> tuple[Any | None, list[Any]]:
         """Return a kept connection, if one is fresh enough, and stale ones that are to be closed.
 
         Stale ones are closed before a request and not after it: once an answer is there, nothing
         may come between it and the caller.
         """
-        stack = self._stacks.setdefault(target, deque())
+        stack = self._stacks.setdefault(route, deque())
         moment = time.monotonic()
         stale = list(self._stale(stack, moment))
         try:
@@ -150,11 +160,11 @@ class _Connections:
         except IndexError:  # empty, perhaps by another thread's doing
             return
 
-    def keep(self, target: Origin, line: Any) -> None:
+    def keep(self, route: _Route, line: Any) -> None:
         """Put a connection back on top of its stack; a foreign transport keeps its own."""
         if isinstance(line, Foreign | AsyncForeign):
             return
-        self._stacks.setdefault(target, deque()).append(_Idle(line, time.monotonic()))
+        self._stacks.setdefault(route, deque()).append(_Idle(line, time.monotonic()))
 
     def drain(self) -> Iterator[Any]:
         """Take no more, and give out every kept connection to be closed."""
@@ -188,15 +198,25 @@ class _Pool:
         """Return a pool for another configuration that uses the same connections."""
         return type(self)(config, self._connections)
 
-    def _options(self, target: Origin) -> dict[str, Any]:
+    def _options(self, route: _Route) -> dict[str, Any]:
         """Return how to make a connection to an origin."""
+        target = route.target
         proxy = self._config.proxy_for(target)
         secure = target.scheme == "https"
         return {
             "target": target,
             "ssl_context": self._connections.tls_context() if secure else None,
             "proxy": None if proxy is None else self._proxy(proxy),
+            "admits": is_public if route.public else None,
         }
+
+    def _api_route(self) -> _Route:
+        return _Route(self._config.base)
+
+    def _output_route(self, url: str) -> _Route:
+        target, config = origin(url), self._config
+        public = must_be_public(target.host, base=config.base, trusted=config.trusted_hosts)
+        return _Route(target, public)
 
     def _proxy(self, url: str) -> httpx.Proxy:
         secure = url.startswith("https:")
@@ -262,9 +282,9 @@ class SyncPool(_Pool):
             TransportFault: There was none.
         """
         request, seconds = step.request, self._seconds(limit, step.limit)
-        deadline = _deadline(request, seconds)
-        content = _content(request, deadline, seconds)
-        message = self._api_message(request, content, key, deadline)
+        deadline = Deadline(seconds)
+        body = request.body and _at_a_pace(request.body, deadline, seconds)
+        message = self._api_message(request, body or _json(request), key, deadline)
         answer = _Answer()
 
         def read(reply: Reply) -> None:
@@ -272,7 +292,7 @@ class SyncPool(_Pool):
             for piece in reply.pieces:
                 answer.take(piece)
 
-        reply = self._perform(self._config.base, message, step.max_idle, read)
+        reply = self._perform(self._api_route(), message, step.max_idle, read)
         return _blotted(reply, answer.content(), key)
 
     def fetch(self, step: Fetch) -> Response:
@@ -281,22 +301,23 @@ class SyncPool(_Pool):
         Raises:
             TransportFault: The answer did not come, or not whole.
         """
+        pace = Pace(self._config.request_timeout)
 
         def read(reply: Reply) -> None:
             if step.sink.begin(reply.status, reply.headers):
                 for piece in reply.pieces:
                     step.sink.write(piece)
+                    pace.took(len(piece))
 
-        message = self._fetch_message(step, Deadline())
-        reply = self._perform(origin(step.url), message, None, read)
+        message = self._fetch_message(step, pace)
+        reply = self._perform(self._output_route(step.url), message, None, read)
         return Response(reply.status, reply.headers)
 
-    def _perform(
-        self, target: Origin, message: Message, max_idle: float | None, read: Any
-    ) -> Reply:
+    def _perform(self, route: _Route, message: Message, max_idle: float | None, read: Any) -> Reply:
         self._connections.check()
         with self._connections.places:
-            line = self._connect(target, max_idle)
+            message.deadline.begin()
+            line = self._connect(route, max_idle)
             try:
                 reply: Reply = line.send(message)
                 try:
@@ -309,15 +330,15 @@ class SyncPool(_Pool):
             if self._connections.closed:
                 line.close()
             else:
-                self._connections.keep(target, line)
+                self._connections.keep(route, line)
         return reply
 
-    def _connect(self, target: Origin, max_idle: float | None) -> Any:
+    def _connect(self, route: _Route, max_idle: float | None) -> Any:
         if self._config.transport is not None:
             return Foreign(self._config.transport)
-        kept, stale = self._connections.take(target, max_idle)
+        kept, stale = self._connections.take(route, max_idle)
         self._close(*stale)
-        return kept or Line(**self._options(target))
+        return kept or Line(**self._options(route))
 
     def _close(self, *lines: Any) -> None:
         for line in lines:
@@ -342,17 +363,16 @@ class AsyncPool(_Pool):
             TransportFault: There was none.
         """
         request, seconds = step.request, self._seconds(limit, step.limit)
-        deadline = _deadline(request, seconds)
-        content = _content(request, deadline, seconds)
-        message = self._api_message(request, content, key, deadline)
-        message.content = content if request.body is None else _InThread(content)
+        deadline = Deadline(seconds)
+        body = request.body and _InThread(request.body, deadline, seconds)
+        message = self._api_message(request, body or _json(request), key, deadline)
         answer = _Answer()
 
         async def read(reply: Reply) -> None:
             answer.begin(reply)
             await _to_the_end(reply.pieces, answer.take, deadline)
 
-        reply = await self._perform(self._config.base, message, step.max_idle, read)
+        reply = await self._perform(self._api_route(), message, step.max_idle, read)
         return _blotted(reply, answer.content(), key)
 
     async def fetch(self, step: Fetch) -> Response:
@@ -364,7 +384,7 @@ class AsyncPool(_Pool):
         from anyio import CancelScope  # noqa: PLC0415 - see clocks
         from anyio.to_thread import run_sync  # noqa: PLC0415 - see clocks
 
-        deadline = Deadline()
+        pace = Pace(self._config.request_timeout)
         gathered = bytearray()
 
         async def write() -> None:
@@ -375,27 +395,29 @@ class AsyncPool(_Pool):
         def take(piece: bytes) -> Awaitable[None] | None:
             # A hop to a thread costs as much as copying a MiB.
             gathered.extend(piece)
+            pace.took(len(piece))
             return write() if len(gathered) >= _MIB else None
 
         async def read(reply: Reply) -> None:
             if await run_sync(step.sink.begin, reply.status, reply.headers):
                 try:
-                    await _to_the_end(reply.pieces, take, deadline)
+                    await _to_the_end(reply.pieces, take, pace)
                 finally:
                     # What has arrived counts even when the rest has not: it is resumed after it.
                     with CancelScope(shield=True):
                         await write()
 
-        message = self._fetch_message(step, deadline)
-        reply = await self._perform(origin(step.url), message, None, read)
+        message = self._fetch_message(step, pace)
+        reply = await self._perform(self._output_route(step.url), message, None, read)
         return Response(reply.status, reply.headers)
 
     async def _perform(
-        self, target: Origin, message: Message, max_idle: float | None, read: Any
+        self, route: _Route, message: Message, max_idle: float | None, read: Any
     ) -> Reply:
         self._connections.check()
         async with self._places():
-            line = await self._connect(target, max_idle)
+            message.deadline.begin()
+            line = await self._connect(route, max_idle)
             try:
                 reply: Reply = await line.send(message)
                 try:
@@ -408,7 +430,7 @@ class AsyncPool(_Pool):
             if self._connections.closed:
                 await line.aclose()
             else:
-                self._connections.keep(target, line)
+                self._connections.keep(route, line)
         return reply
 
     def _places(self) -> Any:
@@ -437,12 +459,12 @@ class AsyncPool(_Pool):
         shared = self._connections
         return not shared.closed and shared.loop == anyio.lowlevel.current_token()
 
-    async def _connect(self, target: Origin, max_idle: float | None) -> Any:
+    async def _connect(self, route: _Route, max_idle: float | None) -> Any:
         if self._config.transport is not None:
             return AsyncForeign(self._config.transport)
-        kept, stale = self._connections.take(target, max_idle)
+        kept, stale = self._connections.take(route, max_idle)
         await self._close(*stale)
-        return kept or AsyncLine(**self._options(target))
+        return kept or AsyncLine(**self._options(route))
 
     async def _close(self, *lines: Any) -> None:
         for line in lines:
@@ -516,19 +538,25 @@ class _Answer:
 
 
 class _InThread:
-    """The pieces of a body, each read in a worker thread: disks block."""
+    """The same pieces, read in a worker thread, some at a time: disks block, and hops cost."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
+    def __init__(self, body: Body, deadline: Deadline, seconds: float) -> None:
+        self._pieces = body.chunks()
+        self._deadline = deadline
+        self._seconds = seconds
+        self._ready: deque[bytes] = deque()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        from anyio.to_thread import run_sync  # noqa: PLC0415 - see clocks
+        if not self._ready:
+            from anyio.to_thread import run_sync  # noqa: PLC0415 - see clocks
 
-        piece = await run_sync(next, self._pieces, None)
-        if piece is None:
+            self._ready.extend(await run_sync(list, islice(self._pieces, _PIECES_AT_ONCE)))
+        piece = self._ready.popleft() if self._ready else b""
+        self._deadline.restart(_seconds_for(piece, self._seconds))
+        if not piece:
             raise StopAsyncIteration
         return piece
 
@@ -557,6 +585,8 @@ def _bare(error: BaseException) -> BaseException:
 
 def _describe(error: Exception) -> str:
     """Return a fault's name and words; on trio the words are with its cause."""
+    if isinstance(error, _TIMED_OUT):
+        return f"{type(error).__name__}: {str(error) or 'timed out'}"
     found: BaseException | None = error
     while found is not None and not str(found):
         found = found.__cause__ or found.__context__
@@ -588,20 +618,19 @@ def _about(request: Request, content: Any) -> dict[str, str]:
     return {"content-type": kind, "content-length": str(length)}
 
 
-def _content(request: Request, deadline: Deadline, seconds: float) -> Any:
-    if request.body is not None:
-        return _sent_without_hurry(request.body, deadline, seconds)
+def _json(request: Request) -> bytes | None:
     if request.json is None:
         return None
     return json.dumps(request.json, separators=(",", ":"), allow_nan=False).encode()
 
 
-def _deadline(request: Request, seconds: float) -> Deadline:
-    """Return when an answer must be there; before a body has been sent it is not due."""
-    return Deadline(seconds if request.body is None else math.inf)
-
-
-def _sent_without_hurry(body: Body, deadline: Deadline, seconds: float) -> Iterator[bytes]:
-    """Yield a large body, and let the time for the answer begin when it has left."""
-    yield from body.chunks()
+def _at_a_pace(body: Body, deadline: Deadline, seconds: float) -> Iterator[bytes]:
+    """Yield a large body; each piece must leave at a pace, and then the answer is waited for."""
+    for piece in body.chunks():
+        deadline.restart(_seconds_for(piece, seconds))
+        yield piece
     deadline.restart(seconds)
+
+
+def _seconds_for(piece: bytes, seconds: float) -> float:
+    return seconds + len(piece) / LEAST_PACE

@@ -25,7 +25,9 @@ from krea_aleph import (
     ConfigError,
     DownloadError,
     InvalidResponseError,
+    Job,
     KreaError,
+    Output,
     RetryPolicy,
     SubmitUncertainError,
     WaitTimeoutError,
@@ -70,6 +72,43 @@ def test_a_drip_ends_at_the_request_timeout(
         assert time.monotonic() - begun < 2
         with pytest.raises(SubmitUncertainError):
             aleph.submit(URL, "night")
+
+
+VIDEO = b'HTTP/1.1 200 OK\r\nETag: "v1"\r\nContent-Length: 1000000\r\n\r\n\0\0\0\x18ftypisom'
+SLOW = {
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"X-Drip: 1\r\n"),
+    "a body": (VIDEO, b"x"),
+    "a beginning": (VIDEO + b"x" * 2000, b""),
+}
+
+
+@pytest.mark.parametrize("drip", SLOW)
+def test_a_download_that_drips_ends(
+    open_client: Any, over: threading.Event, tmp_path: Path, drip: str
+) -> None:
+    """A host that sends next to nothing is given up, however often it sends; the part is kept."""
+    first, again = SLOW[drip]
+    with raw_server(endlessly(first, again, until=over)) as url:
+        begun = time.monotonic()
+        aleph = open_client(base_url=url, request_timeout=0.3, retry=ONCE)
+        job = Job("some-job", "completed", outputs=(Output(f"{url}/o.mp4"),))
+        with pytest.raises(DownloadError, match=r"second|timed out|longer") as caught:
+            aleph.download(job, tmp_path / "out.mp4")
+        assert time.monotonic() - begun < 5
+    assert (caught.value.part is None) == (drip == "headers")
+
+
+def test_a_slow_download_is_no_drip(
+    open_client: Any, emulator: Emulator, clip: Path, tmp_path: Path
+) -> None:
+    """As long as enough comes, a download may take many times the request timeout."""
+    aleph = open_client(virtual_time=False, request_timeout=0.5)
+    emulator.outcome(seconds=0.0)
+    job = aleph.wait(aleph.submit(clip, "night"))
+    emulator.fault(Fault(operation="download", pace=256))  # 65,536 bytes in 256 pieces
+    begun = time.monotonic()
+    assert aleph.download(job, tmp_path / "out.mp4").size_bytes == 65_536
+    assert time.monotonic() - begun > 1.0
 
 
 def test_a_wait_keeps_its_timeout_in_real_time(open_client: Any, over: threading.Event) -> None:

@@ -225,7 +225,11 @@ def test_a_download_that_cannot_succeed(
     assert caught.value.job_id == job.id
     assert caught.value.charged == "yes"
     assert caught.value.resubmit == "never"
-    assert [path.name for path in tmp_path.iterdir()] == ["shot.mp4"]
+    assert not (tmp_path / "out.mp4").exists()
+    part = tmp_path / "out.mp4.part" if fault.cut else None
+    assert caught.value.part == part
+    left = {"shot.mp4", *(["out.mp4.part", "out.mp4.part.json"] if part else [])}
+    assert {path.name for path in tmp_path.iterdir()} == left
 
 
 def test_the_error_of_a_transform_knows_the_paid_job(

@@ -2,7 +2,15 @@
 
 import pytest
 
-from krea_aleph._hosts import Origin, is_loopback, may_speak_http, origin, problem_with_output
+from krea_aleph._hosts import (
+    Origin,
+    is_loopback,
+    is_public,
+    may_speak_http,
+    must_be_public,
+    origin,
+    problem_with_output,
+)
 
 API = Origin("https", "api.krea.ai", 443)
 LOCAL = Origin("http", "127.0.0.1", 8000)
@@ -118,3 +126,48 @@ def test_outputs_that_may_be_fetched(url: str, base: Origin, problem: str | None
     """Outputs come over https from public addresses, unless the API is local or a host trusted."""
     found = problem_with_output(url, base=base, trusted=frozenset({"minio"}))
     assert (found is None) if problem is None else (problem in (found or ""))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("8.8.8.8", "1.1.1.1", "93.184.216.34", "223.255.255.255", "172.15.0.1", "172.32.0.1"),
+        *("2606:4700::1111", "2a00:1450:4001::1", "2400:cb00::1"),
+        *("64:ff9b::808:808", "::ffff:8.8.8.8", "2002:808:808::1"),
+    ],
+)
+def test_addresses_of_the_internet(address: str) -> None:
+    """Public addresses may be connected to, whichever family or gateway leads there."""
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("0.0.0.0", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.9.9.9", "169.254.169.254"),  # noqa: S104
+        *("172.16.0.1", "172.31.255.255", "192.0.0.8", "192.0.2.1", "192.88.99.1", "192.168.1.1"),
+        *("198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.255.255.255"),
+        *("240.0.0.1", "255.255.255.255"),
+        *("::", "::1", "fe80::1", "fe80::1%lo", "fc00::1", "fd12:3456::1", "ff02::1", "fec0::1"),
+        *("2001::1", "2001:db8::1", "2001:10::1", "3fff::1", "100::1", "4000::1", "5f00::1"),
+        *("::ffff:10.0.0.1", "::ffff:127.0.0.1", "::127.0.0.1", "::8.8.8.8"),
+        *("64:ff9b::10.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::1", "2002:a00:1::1", "2002:7f00:1::"),
+    ],
+)
+def test_addresses_that_are_somebodys_own(address: str) -> None:
+    """Private, local, multicast, reserved and documented ones are refused, in any disguise."""
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize(
+    ("host", "base", "expected"),
+    [
+        ("gen.krea.ai", API, True),
+        ("api.krea.ai", API, False),
+        ("minio", API, False),
+        ("gen.krea.ai", LOCAL, False),
+    ],
+)
+def test_whose_addresses_are_looked_at(host: str, base: Origin, expected: bool) -> None:
+    """Names of output hosts have to lead to public addresses, with the same exceptions."""
+    assert must_be_public(host, base=base, trusted={"minio"}) is expected

@@ -7,7 +7,6 @@ import gc
 import json
 import multiprocessing
 import os
-from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from hashlib import md5, sha256
 from pathlib import Path
@@ -403,13 +402,6 @@ def test_what_fails_to_open_is_closed(base: Path) -> None:
     """A folder that is gone is the error of that, and no file stays open."""
     with pytest.raises(FileNotFoundError):
         Part.open(base.parent / "gone" / "out.mp4", OWNER)
-    gc.collect()
-
-
-@pytest.fixture(autouse=True)
-def _nothing_open() -> Iterator[None]:
-    """A file that is left open would be a ResourceWarning, and warnings are errors."""
-    yield
     gc.collect()
 
 
