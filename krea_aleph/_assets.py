@@ -3,33 +3,120 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from krea_aleph import _wire
-from krea_aleph._exchange import announce, exchange, tell
+from krea_aleph._exchange import announce, attempt, exchange, tell
 from krea_aleph._paging import emit_pages
-from krea_aleph._steps import call, now
+from krea_aleph._steps import Response, call, now, sleep
+from krea_aleph._uploads import Key, Lease
+from krea_aleph.errors import InvalidResponseError, KreaError, NotFoundError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from krea_aleph._config import Config
     from krea_aleph._files import Source
     from krea_aleph._steps import Steps
     from krea_aleph._wire import Page
     from krea_aleph.models import Asset, Media
 
+T = TypeVar("T")
+
+# The operations that an upload may need.
+UPLOADING: Final = ("upload_asset", "get_asset")
 _PAGE: Final = 100
+# Seconds between two looks at whether an upload of the same content is through, and for how long.
+_PAUSE: Final = 0.05
+_LONGEST_WAIT: Final = 300.0
+_LONGEST_DELETE: Final = 10.0
 
 
-def upload(config: Config, file: Media) -> Steps[Asset]:
-    """Upload a file and return the asset that it has become."""
+def upload(config: Config, file: Media, *, reuse: bool = True) -> Steps[Asset]:
+    """Upload a file and return the asset that it has become, or had become before."""
     source = yield from call(partial(_wire.open_source, file, "file"))
-    yield from announce(config, "upload_asset")
-    return (yield from upload_source(config, source))
+    yield from announce(config, *UPLOADING)
+    if reuse:
+        return (yield from upload_source(config, source, Lease(config.uploads, keep=True)))
+    return (yield from _send(config, source))
 
 
-def upload_source(config: Config, source: Source) -> Steps[Asset]:
-    """Upload an inspected file. Repeating is safe: at worst an asset is there twice, unpaid."""
+def upload_source(config: Config, source: Source, lease: Lease) -> Steps[Asset]:
+    """Return an asset with a file's content: one that is there already, or a new one.
+
+    Where the same content is being uploaded at this moment, that is waited for, within reason:
+    repeating is safe, at worst an asset is there twice, unpaid.
+    """
+    uploads, key = config.uploads, Key(config.account, source.sha256)
+    patience = (yield from now()) + _LONGEST_WAIT
+    while not uploads.begin(key) and (yield from now()) < patience:
+        yield from sleep(_PAUSE)
+    try:
+        asset = yield from _uploaded_before(config, source, key, lease)
+        if asset is None:
+            asset = yield from _send(config, source)
+            uploads.add(key, asset.id, keep=lease.keep)
+            lease.hold(key, asset.id)
+        if lease.keep and uploads.cache is not None:
+            yield from _ask(partial(uploads.cache.note_upload, *key, asset.id))
+        return asset
+    finally:
+        uploads.end(key)
+
+
+def give_back(config: Config, lease: Lease, job_id: str | None) -> Steps[None]:
+    """Delete what one call has uploaded and nobody else needs. Nothing is broken by a failure."""
+    for asset_id in lease.give_back():
+        try:
+            request = _wire.delete_asset_request(asset_id)
+            answer = yield from attempt(config, request, limit=_LONGEST_DELETE)
+        except KreaError as error:  # of the key callable, for instance
+            answer = error
+        gone = isinstance(answer, Response | NotFoundError)
+        outcome = "deleted" if gone else type(answer).__name__
+        yield from tell(config, "upload_deleted", job_id=job_id, outcome=outcome)
+
+
+def _uploaded_before(config: Config, source: Source, key: Key, lease: Lease) -> Steps[Asset | None]:
+    """Return the asset that has this content, if one is known and the server still has it."""
+    uploads = config.uploads
+    asset_id = uploads.use(key, keep=lease.keep)
+    if asset_id is not None:
+        lease.hold(key, asset_id)
+    elif uploads.cache is not None:
+        asset_id = yield from _ask(partial(uploads.cache.find_upload, *key))
+    if asset_id is None:
+        return None
+    asset = yield from _still_there(config, source, asset_id)
+    if asset is None:
+        uploads.forget(key, asset_id)
+    return asset
+
+
+def _still_there(config: Config, source: Source, asset_id: str) -> Steps[Asset | None]:
+    """Return an asset as it is now; None where anything but a good answer comes."""
+    try:
+        answer = yield from attempt(config, _wire.get_asset_request(asset_id))
+        if not isinstance(answer, Response):
+            return None
+        asset = _wire.read_asset(answer, "get_asset", config.account)
+    except InvalidResponseError:
+        return None
+    same = asset.id == asset_id and asset.size_bytes in {None, source.size_bytes}
+    return asset if same else None
+
+
+def _ask(function: Callable[[], T]) -> Steps[T | None]:
+    """Ask the store, without which an upload only takes longer."""
+    try:
+        return (yield from call(function))
+    except KreaError:
+        return None
+
+
+def _send(config: Config, source: Source) -> Steps[Asset]:
+    """Upload an inspected file, again if need be."""
     begun = yield from now()
     response = yield from exchange(config, _wire.upload_request(source))
     asset = _wire.read_asset(response, "upload_asset", config.account)

@@ -17,6 +17,7 @@ from urllib.request import getproxies, proxy_bypass_environment  # type: ignore[
 
 from krea_aleph._hosts import Origin, may_speak_http, origin
 from krea_aleph._telemetry import Memory
+from krea_aleph._uploads import Uploads
 from krea_aleph.clocks import RealClock
 from krea_aleph.errors import ConfigError
 from krea_aleph.policies import PollPolicy, RetryPolicy, problem_with_number
@@ -235,6 +236,7 @@ class Config:
     clock: Clock
     dates: ServerDates = field(default_factory=ServerDates, compare=False, repr=False)
     told: Memory = field(default_factory=Memory, compare=False, repr=False)
+    uploads: Uploads = field(default_factory=Uploads, compare=False, repr=False)
 
     @classmethod
     def resolve(cls, options: ClientOptions, transport_methods: Sequence[str] = ()) -> Config:

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import urljoin
 
 from krea_aleph import _saving, _wire
+from krea_aleph._assets import give_back
 from krea_aleph._exchange import Patience, announce, tell
 from krea_aleph._hooks import check_webhook_url
 from krea_aleph._hosts import problem_with_output
@@ -15,8 +16,9 @@ from krea_aleph._jobs import get
 from krea_aleph._saving import Target
 from krea_aleph._steps import TransportFault, call, fetch, now
 from krea_aleph._submit import submit
+from krea_aleph._uploads import Lease
 from krea_aleph._waiting import check_timeout, operations, wait
-from krea_aleph.errors import DownloadError, KreaError, from_job, retry_after
+from krea_aleph.errors import DownloadError, JobError, KreaError, from_job, retry_after
 from krea_aleph.models import Job
 
 TYPE_CHECKING = False
@@ -47,6 +49,7 @@ def transform(
     exists: Exists,
     wait_timeout: float | None,
     webhook_url: str | None,
+    keep_upload: bool = True,
 ) -> Steps[Saved]:
     """Go the whole way: check where the result goes, submit, wait, download."""
     check_timeout(wait_timeout)
@@ -55,14 +58,44 @@ def transform(
     (kept,) = yield from call(target.standing)
     if kept is not None and exists == "keep":
         return (yield from call(partial(_saving.keep, kept, None)))
-    yield from announce(config, *operations(config))
-    job = yield from submit(config, ask, webhook_url)
+    deleting = () if keep_upload else ("delete_asset",)
+    yield from announce(config, *operations(config), *deleting)
+    lease = Lease(config.uploads, keep=keep_upload)
     try:
+        submitting = submit(config, ask, webhook_url, lease)
+        return (yield from _go_through(config, submitting, target, wait_timeout, lease))
+    finally:
+        lease.end()
+
+
+def _go_through(
+    config: Config,
+    submitting: Steps[Job],
+    target: Target,
+    wait_timeout: float | None,
+    lease: Lease,
+) -> Steps[Saved]:
+    """Submit, wait, download; and give back what was uploaded when the job cannot need it more."""
+    job: Job | None = None
+    try:
+        job = yield from submitting
         job = yield from wait(config, job, wait_timeout)
-        return (yield from _save(config, job, target))
+        saved = yield from _save(config, job, target)
     except KreaError as error:
-        error.about(job.id)
+        if job is not None:
+            error.about(job.id)
+        if _is_over(job, error):
+            yield from give_back(config, lease, error.job_id)
         raise
+    yield from give_back(config, lease, job.id)
+    return saved
+
+
+def _is_over(job: Job | None, error: KreaError) -> bool:
+    """Whether no job is running any more, or surely none was started."""
+    if isinstance(error, JobError):
+        return error.job.finished
+    return error.charged == "no" if job is None else job.finished
 
 
 def download(config: Config, ref: JobRef, output: StrPath, *, exists: Exists) -> Steps[Saved]:

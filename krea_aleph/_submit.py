@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from krea_aleph import _hooks, _wire
-from krea_aleph._assets import upload_source
+from krea_aleph._assets import UPLOADING, upload_source
 from krea_aleph._exchange import (
     Patience,
     announce,
@@ -19,6 +19,7 @@ from krea_aleph._exchange import (
 )
 from krea_aleph._marks import mark_by_date
 from krea_aleph._steps import TransportFault, call, today
+from krea_aleph._uploads import Lease
 from krea_aleph.errors import (
     ConfigError,
     InvalidResponseError,
@@ -55,7 +56,12 @@ _SURELY_REFUSED: Final = frozenset(
 )
 
 
-def submit(config: Config, ask: Callable[[], Draft], webhook_url: str | None = None) -> Steps[Job]:
+def submit(
+    config: Config,
+    ask: Callable[[], Draft],
+    webhook_url: str | None = None,
+    lease: Lease | None = None,
+) -> Steps[Job]:
     """Check a request, upload its files, start the job, and return it as accepted.
 
     Under an intent, return the job that was started first, if one was.
@@ -63,14 +69,14 @@ def submit(config: Config, ask: Callable[[], Draft], webhook_url: str | None = N
     _hooks.check_webhook_url(config, webhook_url)
     draft = ask()
     prepared = (yield from call(draft.inspect)) if draft.files else draft.inspect()
-    operations = [_wire.SUBMIT, *(["upload_asset"] if draft.files else [])]
+    operations = [_wire.SUBMIT, *(UPLOADING if draft.files else [])]
     yield from announce(config, *operations, more=prepared.cautions)
     prepared.warn()
     intent = prepared.checked.intent
     if intent is not None and config.store is None:
         message = "intent: without a store nobody remembers it."
         raise ConfigError(message, hint="Make the client with store=SQLiteStore(...).")
-    make = partial(_make_request, config, prepared, webhook_url)
+    make = partial(_make_request, config, prepared, webhook_url, lease)
     post = partial(_post, config, prepared.checked)
     if config.store is None or (intent is None and not config.exclusive):
         return (yield from _submit_once(config, make, post))
@@ -99,22 +105,29 @@ def _submit_once(
 
 
 def _make_request(
-    config: Config, prepared: Prepared, webhook_url: str | None, nonce: str
+    config: Config,
+    prepared: Prepared,
+    webhook_url: str | None,
+    lease: Lease | None,
+    nonce: str,
 ) -> Steps[Request]:
     """Ask for leave, upload what is to be uploaded, and return the request that pays."""
     if config.before_submit is not None:
         yield from call(partial(_ask_leave, config.before_submit, prepared.checked))
-    addresses = yield from _upload_all(config, prepared)
+    addresses = yield from _upload_all(config, prepared, lease)
     url = webhook_url or _hooks.address(config, nonce)
     return _wire.submit_request(prepared.body(addresses), url)
 
 
-def _upload_all(config: Config, prepared: Prepared) -> Steps[dict[Pending, str]]:
+def _upload_all(
+    config: Config, prepared: Prepared, lease: Lease | None
+) -> Steps[dict[Pending, str]]:
     """Upload the files and return their addresses by placeholder; equal content goes up once."""
+    lease = lease or Lease(config.uploads, keep=True)
     known: dict[str, str] = {}
     for source in prepared.sources.values():
         if source.sha256 not in known:
-            known[source.sha256] = (yield from upload_source(config, source)).url
+            known[source.sha256] = (yield from upload_source(config, source, lease)).url
     return {place: known[source.sha256] for place, source in prepared.sources.items()}
 
 

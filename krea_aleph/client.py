@@ -55,6 +55,7 @@ class _Client:
     def _derive(self, parent: _Client, options: ClientOptions) -> None:
         """Be configured like another client but for some options."""
         _Client.__init__(self, derived(parent._options, options))
+        self._config = replace(self._config, uploads=parent._config.uploads)
         if "on_event" not in options:  # a listener of its own wants to hear everything
             self._config = replace(self._config, told=parent._config.told)
 
@@ -229,6 +230,7 @@ class Aleph(_Client):
         on_update: Callable[[Update], object] | None = None,
         intent: str | None = None,
         webhook_url: str | None = None,
+        keep_upload: bool = True,
         extra_body: Mapping[str, Any] | None = None,
         **options: Unpack[AlephOptions],
     ) -> Saved:
@@ -246,6 +248,9 @@ class Aleph(_Client):
             on_update: Called with each `Update`, the accepted job first. What it raises is logged.
             intent: As in ``submit``.
             webhook_url: As in ``submit``.
+            keep_upload: False deletes from Krea, once the job is over, what this call has uploaded
+                and no other call uses; never an asset of yours. A failure to do so is an event
+                ("upload_deleted"), not an error.
             extra_body: As in ``submit``.
             **options: As in ``submit``.
 
@@ -264,6 +269,7 @@ class Aleph(_Client):
             exists=exists,
             wait_timeout=wait_timeout,
             webhook_url=webhook_url,
+            keep_upload=keep_upload,
         )
         return self._driver.run(operation, on_update)
 
@@ -405,12 +411,17 @@ class Aleph(_Client):
         )
         return self._driver.iterate(operation)
 
-    def upload(self, file: Media) -> Asset:
+    def upload(self, file: Media, *, reuse: bool = True) -> Asset:
         """Upload a file, streamed at constant memory, to use it in several jobs.
+
+        It is sent again when the connection breaks. Content that this client or one derived from it
+        has uploaded before is not sent again: the asset is asked for, and returned if it is there.
 
         Args:
             file: A path or a file open for reading bytes, at most 75,000,000 bytes of MP4, MOV,
-                WebM, JPEG, PNG, WebP, HEIC, GLB, WAV or MP3.
+                WebM, JPEG, PNG, WebP, HEIC, GLB, WAV or MP3. A stream that cannot be rewound is
+                copied first.
+            reuse: False uploads it in any case, as an asset of its own.
 
         Raises:
             InvalidRequestError: It cannot be uploaded; refused before any request.
@@ -418,7 +429,7 @@ class Aleph(_Client):
             APIStatusError: The server refused.
             APIConnectionError: It was not reached.
         """
-        return self._driver.run(_assets.upload(self._config, file))
+        return self._driver.run(_assets.upload(self._config, file, reuse=reuse))
 
     def list_assets(self) -> Iterator[Asset]:
         """Yield the account's assets, asking for pages as they are needed.
@@ -559,6 +570,7 @@ class AsyncAleph(_Client):
         on_update: Callable[[Update], object] | None = None,
         intent: str | None = None,
         webhook_url: str | None = None,
+        keep_upload: bool = True,
         extra_body: Mapping[str, Any] | None = None,
         **options: Unpack[AlephOptions],
     ) -> Saved:
@@ -576,6 +588,9 @@ class AsyncAleph(_Client):
             on_update: Called with each `Update`, the accepted job first. What it raises is logged.
             intent: As in ``submit``.
             webhook_url: As in ``submit``.
+            keep_upload: False deletes from Krea, once the job is over, what this call has uploaded
+                and no other call uses; never an asset of yours. A failure to do so is an event
+                ("upload_deleted"), not an error.
             extra_body: As in ``submit``.
             **options: As in ``submit``.
 
@@ -594,6 +609,7 @@ class AsyncAleph(_Client):
             exists=exists,
             wait_timeout=wait_timeout,
             webhook_url=webhook_url,
+            keep_upload=keep_upload,
         )
         return await self._driver.run(operation, on_update)
 
@@ -735,12 +751,17 @@ class AsyncAleph(_Client):
         )
         return self._driver.iterate(operation)
 
-    async def upload(self, file: Media) -> Asset:
+    async def upload(self, file: Media, *, reuse: bool = True) -> Asset:
         """Upload a file, streamed at constant memory, to use it in several jobs.
+
+        It is sent again when the connection breaks. Content that this client or one derived from it
+        has uploaded before is not sent again: the asset is asked for, and returned if it is there.
 
         Args:
             file: A path or a file open for reading bytes, at most 75,000,000 bytes of MP4, MOV,
-                WebM, JPEG, PNG, WebP, HEIC, GLB, WAV or MP3.
+                WebM, JPEG, PNG, WebP, HEIC, GLB, WAV or MP3. A stream that cannot be rewound is
+                copied first.
+            reuse: False uploads it in any case, as an asset of its own.
 
         Raises:
             InvalidRequestError: It cannot be uploaded; refused before any request.
@@ -748,7 +769,7 @@ class AsyncAleph(_Client):
             APIStatusError: The server refused.
             APIConnectionError: It was not reached.
         """
-        return await self._driver.run(_assets.upload(self._config, file))
+        return await self._driver.run(_assets.upload(self._config, file, reuse=reuse))
 
     def list_assets(self) -> AsyncIterator[Asset]:
         """Yield the account's assets, asking for pages as they are needed.
