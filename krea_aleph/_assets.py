@@ -9,7 +9,7 @@ from krea_aleph import _wire
 from krea_aleph._exchange import announce, attempt, exchange, tell
 from krea_aleph._paging import emit_pages
 from krea_aleph._steps import Response, call, now, sleep
-from krea_aleph._uploads import Key, Lease
+from krea_aleph._uploads import Lease
 from krea_aleph.errors import InvalidResponseError, KreaError, NotFoundError
 
 TYPE_CHECKING = False
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from krea_aleph._config import Config
     from krea_aleph._files import Source
     from krea_aleph._steps import Steps
+    from krea_aleph._uploads import Key
     from krea_aleph._wire import Page
     from krea_aleph.models import Asset, Media
 
@@ -48,7 +49,7 @@ def upload_source(config: Config, source: Source, lease: Lease) -> Steps[Asset]:
     Where the same content is being uploaded at this moment, that is waited for, within reason:
     repeating is safe, at worst an asset is there twice, unpaid.
     """
-    uploads, key = config.uploads, Key(config.account, source.sha256)
+    uploads, key = config.uploads, (config.account, source.sha256)
     patience = (yield from now()) + _LONGEST_WAIT
     while not uploads.begin(key) and (yield from now()) < patience:
         yield from sleep(_PAUSE)

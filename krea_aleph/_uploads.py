@@ -8,32 +8,28 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Final, NamedTuple, Protocol
+from typing import Final, TypeAlias
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Protocol
 
+    class UploadCache(Protocol):
+        """Where uploads are remembered for other processes. Its methods may block."""
+
+        def find_upload(self, account: str, sha256: str) -> str | None:
+            """Return the id of the asset that has this content, if one is known."""
+            ...
+
+        def note_upload(self, account: str, sha256: str, asset_id: str) -> None:
+            """Remember that this asset has this content, in place of any other."""
+            ...
+
+
+# Whose content, and which: the account's label and a SHA-256, in hexadecimal.
+Key: TypeAlias = tuple[str, str]
 _MOST_REMEMBERED: Final = 10_000
-
-
-class UploadCache(Protocol):
-    """Where uploads are remembered for other processes. Its methods may block."""
-
-    def find_upload(self, account: str, sha256: str) -> str | None:
-        """Return the id of the asset that has this content, if one is known."""
-        ...
-
-    def note_upload(self, account: str, sha256: str, asset_id: str) -> None:
-        """Remember that this asset has this content, in place of any other."""
-        ...
-
-
-class Key(NamedTuple):
-    """Whose content, and which: its SHA-256, in hexadecimal."""
-
-    account: str
-    sha256: str
 
 
 class _Entry:
@@ -140,7 +136,7 @@ class Uploads:
     def _forget_the_oldest(self) -> None:
         if len(self._entries) > _MOST_REMEMBERED:
             unused = (key for key, entry in self._entries.items() if not entry.users)
-            self._entries.pop(next(unused, Key("", "")), None)
+            self._entries.pop(next(unused, ("", "")), None)
 
 
 class Lease:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Self, Unpack
 
-from krea_aleph import _assets, _jobs, _notices, _results, _submit, _waiting, _wire
+from krea_aleph import _assets, _jobs, _notices, _submit, _waiting, _wire
 from krea_aleph._config import ClientOptions, Config, derived
 from krea_aleph._drivers import AsyncDriver, SyncDriver
 from krea_aleph._hooks import Correspondent
@@ -262,6 +262,8 @@ class Aleph(_Client):
             DownloadError: The result could not be saved; download it again with the job's id.
             KreaError: Anything else; ``charged``, ``resubmit`` and ``hint`` say what to do.
         """
+        from krea_aleph import _results  # noqa: PLC0415 - a submit should not pay for it
+
         operation = _results.transform(
             self._config,
             self._ask(video, prompt, extra_body, options, intent),
@@ -345,6 +347,8 @@ class Aleph(_Client):
             JobError: It ended without a result.
             DownloadError: The results could not be saved whole.
         """
+        from krea_aleph import _results  # noqa: PLC0415 - a submit should not pay for it
+
         operation = _results.download(self._config, job, output, exists=exists)
         return self._driver.run(operation)
 
@@ -602,6 +606,8 @@ class AsyncAleph(_Client):
             DownloadError: The result could not be saved; download it again with the job's id.
             KreaError: Anything else; ``charged``, ``resubmit`` and ``hint`` say what to do.
         """
+        from krea_aleph import _results  # noqa: PLC0415 - a submit should not pay for it
+
         operation = _results.transform(
             self._config,
             self._ask(video, prompt, extra_body, options, intent),
@@ -685,6 +691,8 @@ class AsyncAleph(_Client):
             JobError: It ended without a result.
             DownloadError: The results could not be saved whole.
         """
+        from krea_aleph import _results  # noqa: PLC0415 - a submit should not pay for it
+
         operation = _results.download(self._config, job, output, exists=exists)
         return await self._driver.run(operation)
 

@@ -12,7 +12,7 @@ import pytest
 
 from krea_aleph import _assets, _results, _uploads, _wire
 from krea_aleph._steps import Response, Send, Sleep
-from krea_aleph._uploads import Key, Lease, Uploads
+from krea_aleph._uploads import Lease, Uploads
 from krea_aleph.errors import (
     APIConnectionError,
     DownloadError,
@@ -41,8 +41,8 @@ from .transcript import (
     not_sent,
 )
 
-KEY = Key("default", "sha")
-OTHER = Key("default", "other")
+KEY = ("default", "sha")
+OTHER = ("default", "other")
 
 
 def told(number: int = 1, **more: Any) -> Response:
@@ -242,7 +242,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     uploads = Uploads()
     uploads.add(KEY, "a1", keep=False)
     uploads.add(OTHER, "a2", keep=True)
-    uploads.add(Key("x", "y"), "a3", keep=True)
+    uploads.add(("x", "y"), "a3", keep=True)
     assert uploads.use(OTHER, keep=True) is None
     assert uploads.use(KEY, keep=True) == "a1"
 
