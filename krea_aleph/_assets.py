@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from krea_aleph._config import Config
     from krea_aleph._files import Source
     from krea_aleph._steps import Steps
-    from krea_aleph._uploads import Key
+    from krea_aleph._uploads import Upload, UploadCache
     from krea_aleph._wire import Page
     from krea_aleph.models import Asset, Media
 
@@ -49,21 +49,55 @@ def upload_source(config: Config, source: Source, lease: Lease) -> Steps[Asset]:
     Where the same content is being uploaded at this moment, that is waited for, within reason:
     repeating is safe, at worst an asset is there twice, unpaid.
     """
-    uploads, key = config.uploads, (config.account, source.sha256)
     patience = (yield from now()) + _LONGEST_WAIT
-    while not uploads.begin(key) and (yield from now()) < patience:
-        yield from sleep(_PAUSE)
+    while (yield from now()) < patience:
+        upload, turn = yield from call(partial(config.uploads.claim, config.account, source))
+        if turn is not None:
+            return (yield from _make(config, source, upload, lease))
+        while upload.asset_id is None and not upload.gone and (yield from now()) < patience:
+            yield from sleep(_PAUSE)
+        asset = yield from _share(config, source, upload, lease)
+        if asset is not None:
+            return asset
+    return (yield from _send(config, source))
+
+
+def _make(config: Config, source: Source, upload: Upload, lease: Lease) -> Steps[Asset]:
+    """Upload what this client has not uploaded yet, unless another process has."""
+    uploads, cache = config.uploads, config.uploads.cache
     try:
-        asset = yield from _uploaded_before(config, source, key, lease)
-        if asset is None:
+        asset = None if cache is None else (yield from _look_up(config, source, upload, cache))
+        if asset is not None:
+            uploads.use(upload, keep=True)  # the other process may rely on it
+        else:
             asset = yield from _send(config, source)
-            uploads.add(key, asset.id, keep=lease.keep)
-            lease.hold(key, asset.id)
-        if lease.keep and uploads.cache is not None:
-            yield from _ask(partial(uploads.cache.note_upload, *key, asset.id))
-        return asset
-    finally:
-        uploads.end(key)
+        uploads.made(upload, asset.id)
+        lease.use(upload)
+    except BaseException:
+        uploads.drop(upload)
+        raise
+    if cache is not None and lease.keep:
+        yield from _ask(partial(cache.note_upload, config.account, source.sha256, asset.id))
+    return asset
+
+
+def _look_up(
+    config: Config, source: Source, upload: Upload, cache: UploadCache
+) -> Steps[Asset | None]:
+    """Return what other processes have uploaded, if it is still there."""
+    digest = yield from call(upload.sha256)
+    asset_id = yield from _ask(partial(cache.find_upload, config.account, digest))
+    return None if asset_id is None else (yield from _still_there(config, source, asset_id))
+
+
+def _share(config: Config, source: Source, upload: Upload, lease: Lease) -> Steps[Asset | None]:
+    """Use what somebody else of this client has uploaded, if it is still there."""
+    if upload.asset_id is None or not lease.use(upload):
+        return None
+    asset = yield from _still_there(config, source, upload.asset_id)
+    if asset is None:
+        config.uploads.drop(upload)
+    return asset
 
 
 def give_back(config: Config, lease: Lease, job_id: str | None) -> Steps[None]:
@@ -77,22 +111,6 @@ def give_back(config: Config, lease: Lease, job_id: str | None) -> Steps[None]:
         gone = isinstance(answer, Response | NotFoundError)
         outcome = "deleted" if gone else type(answer).__name__
         yield from tell(config, "upload_deleted", job_id=job_id, outcome=outcome)
-
-
-def _uploaded_before(config: Config, source: Source, key: Key, lease: Lease) -> Steps[Asset | None]:
-    """Return the asset that has this content, if one is known and the server still has it."""
-    uploads = config.uploads
-    asset_id = uploads.use(key, keep=lease.keep)
-    if asset_id is not None:
-        lease.hold(key, asset_id)
-    elif uploads.cache is not None:
-        asset_id = yield from _ask(partial(uploads.cache.find_upload, *key))
-    if asset_id is None:
-        return None
-    asset = yield from _still_there(config, source, asset_id)
-    if asset is None:
-        uploads.forget(key, asset_id)
-    return asset
 
 
 def _still_there(config: Config, source: Source, asset_id: str) -> Steps[Asset | None]:

@@ -8,10 +8,11 @@ import re
 import secrets
 import stat
 import tempfile
+import time
 import weakref
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 from krea_aleph.errors import InvalidRequestError, UploadError
 
@@ -40,6 +41,8 @@ UPLOAD_KINDS: Final = frozenset(
 _PIECE_BYTES: Final = 64 * 1024
 _HEAD_BYTES: Final = 4096
 _SMALL_BYTES: Final = 2**20
+# The coarsest clock of a file system in use, and a margin.
+_STEP_SECONDS: Final = 3.0
 
 # ISO base media brands: HEIC pictures and QuickTime; every other brand is an mp4 of some sort.
 _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"})
@@ -111,6 +114,26 @@ def extension(media_type: str | None) -> str:
     return _EXTENSIONS.get(media_type or "", _OTHER_EXTENSION)
 
 
+class _Stamp(NamedTuple):
+    """What tells whether a file on disk is still the same, without reading it."""
+
+    device: int
+    number: int
+    size_bytes: int
+    changed_ns: int
+
+    @classmethod
+    def of(cls, file: BinaryIO) -> _Stamp:
+        """Take the stamp of an open file."""
+        facts = os.fstat(file.fileno())
+        return cls(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+
+    @property
+    def telling(self) -> bool:
+        """Whether a change from now on would show: file systems count time in steps."""
+        return time.time() - self.changed_ns / 1e9 > _STEP_SECONDS
+
+
 class Source:
     """A file that is to be uploaded: inspected once, read as often as needed.
 
@@ -118,18 +141,51 @@ class Source:
         name: Its name, without folders.
         media_type: What its first bytes show it to be.
         size_bytes: Its size.
-        sha256: The SHA-256 of its content, in hexadecimal.
     """
 
-    def __init__(self, field: str, name: str, reader: Callable[[], BinaryIO]) -> None:
+    def __init__(
+        self, field: str, name: str, reader: Callable[[], BinaryIO], *, on_disk: bool = False
+    ) -> None:
+        """Inspect it.
+
+        Args:
+            field: The argument that it was given for.
+            name: Its name, without folders.
+            reader: Opens it at its start.
+            on_disk: Whether that is a file on disk, which has a stamp.
+        """
         self._field = field
         self._reader = reader
+        self._stamp: _Stamp | None = None
+        self._sha256 = ""
         self.name = name
         with reader() as file:
             self.size_bytes = self._measured(file)
             head = file.read(_HEAD_BYTES)
             self.media_type = self._recognised(head)
-            self.sha256 = _digest(head, file)
+            if on_disk and (stamp := _Stamp.of(file)).telling:
+                self._stamp = stamp
+            else:
+                self._sha256 = _digest(head, file)
+
+    @property
+    def hashed(self) -> str | None:
+        """The SHA-256 of its content, if it has been needed yet."""
+        return self._sha256 or None
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of its content, in hexadecimal; this may read it.
+
+        Raises:
+            UploadError: It is no longer what was inspected, or cannot be read.
+        """
+        if not self._sha256:
+            found = hashlib.sha256()
+            for piece in self.chunks():
+                found.update(piece)
+            self._sha256 = found.hexdigest()
+        return self._sha256
 
     @classmethod
     def open(cls, field: str, file: StrPath | BinaryIO) -> Source:
@@ -159,7 +215,7 @@ class Source:
         path = Path(os.fspath(file))
         if not stat.S_ISREG(path.stat().st_mode):
             raise InvalidRequestError(field, f"{str(path)!r} is no regular file")
-        return cls(field, path.name, lambda: path.open("rb"))
+        return cls(field, path.name, lambda: path.open("rb", buffering=0), on_disk=True)
 
     @classmethod
     def _from_file(cls, field: str, file: BinaryIO) -> Source:
@@ -215,20 +271,26 @@ class Source:
         Raises:
             UploadError: It is no longer what was inspected, or cannot be read.
         """
-        left, digest = self.size_bytes, hashlib.sha256()
+        left, digest = self.size_bytes, None if self._stamp else hashlib.sha256()
         try:
             with self._reader() as file:
                 while left > 0 and (piece := file.read(min(left, _PIECE_BYTES))):
                     left -= len(piece)
-                    digest.update(piece)
+                    if digest is not None:
+                        digest.update(piece)
                     yield piece
-                same = left == 0 and not file.read(1) and digest.hexdigest() == self.sha256
+                same = left == 0 and not file.read(1) and self._is_the_same(file, digest)
         except Exception as error:  # a file of the user's own may raise anything
             message = f"{self._field}: {self.name!r} could not be read to its end: {_words(error)}."
             raise UploadError(message) from error
         if not same:
             message = f"{self._field}: {self.name!r} has changed since it was checked."
             raise UploadError(message)
+
+    def _is_the_same(self, file: BinaryIO, digest: Any) -> bool:
+        if self._stamp is not None:
+            return _Stamp.of(file) == self._stamp
+        return bool(digest.hexdigest() == self._sha256)
 
 
 class MultipartFile:

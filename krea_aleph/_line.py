@@ -95,6 +95,8 @@ class Pace(Deadline):
 # What says whether an address may be connected to.
 Admits: TypeAlias = "Callable[[str], bool] | None"
 
+# Each read has a price of its own: a download asks for more at a time than httpcore would.
+_LARGE_READ: Final = 256 * 1024
 # Longer than any pause between two looks, so that polling does not reconnect each time.
 KEEPALIVE_SECONDS: Final = 60.0
 
@@ -110,10 +112,11 @@ class Message:
         headers: All of them, Host included.
         content: The body: bytes, an iterator of them, an asynchronous one, or None.
         deadline: When the exchange has had its time.
+        large: Whether much will come, so that it is worth reading more at a time.
         timeouts: The longest that one read, write or connect may take, in seconds.
     """
 
-    __slots__ = ("content", "deadline", "headers", "method", "timeouts", "url")
+    __slots__ = ("content", "deadline", "headers", "large", "method", "timeouts", "url")
 
     def __init__(
         self,
@@ -124,12 +127,14 @@ class Message:
         deadline: Deadline,
         timeouts: Mapping[str, float],
         content: Any = None,
+        large: bool = False,
     ) -> None:
         self.method = method
         self.url = url
         self.headers = headers
         self.content = content
         self.deadline = deadline
+        self.large = large
         self.timeouts = timeouts
 
     def __repr__(self) -> str:
@@ -196,6 +201,7 @@ class Line:
     def send(self, message: Message) -> Reply:
         """Send a request and return the answer, its body still to be read."""
         self._backend.deadline = message.deadline
+        self._backend.least_read = _LARGE_READ if message.large else 0
         answer = self._connection.handle_request(message.core())
         return Reply(answer.status, _headers(answer.headers), answer.stream, answer.close)
 
@@ -225,6 +231,7 @@ class _Backend(httpcore.NetworkBackend):
         self._backend = httpcore.SyncBackend()
         self._admits = admits
         self.deadline = Deadline()
+        self.least_read = 0
 
     def connect_tcp(
         self,
@@ -254,7 +261,8 @@ class _NetworkStream(httpcore.NetworkStream):
         self._backend = backend
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._backend.deadline.left(timeout))
+        most = max(max_bytes, self._backend.least_read)
+        return self._stream.read(most, self._backend.deadline.left(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._stream.write(buffer, self._backend.deadline.left(timeout))
@@ -292,6 +300,7 @@ class AsyncLine:
     async def send(self, message: Message) -> Reply:
         """Send a request and return the answer, its body still to be read."""
         self._backend.deadline = message.deadline
+        self._backend.least_read = _LARGE_READ if message.large else 0
         answer = await self._connection.handle_async_request(message.core())
         return Reply(answer.status, _headers(answer.headers), answer.stream, answer.aclose)
 
@@ -325,6 +334,7 @@ class _AsyncBackend(httpcore.AsyncNetworkBackend):
         self._backend: Any = httpcore.AnyIOBackend()
         self._admits = admits
         self.deadline = Deadline()
+        self.least_read = 0
 
     async def connect_tcp(
         self,
@@ -357,7 +367,8 @@ class _AsyncNetworkStream(httpcore.AsyncNetworkStream):
         self._backend = backend
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return await self._stream.read(max_bytes, self._backend.deadline.left(timeout))
+        most = max(max_bytes, self._backend.least_read)
+        return await self._stream.read(most, self._backend.deadline.left(timeout))
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         await self._stream.write(buffer, self._backend.deadline.left(timeout))

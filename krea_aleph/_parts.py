@@ -25,6 +25,7 @@ from io import FileIO
 from typing import Any, Final, NamedTuple
 
 from krea_aleph._digests import Digest, hasher
+from krea_aleph._hashing import Hashing
 
 if sys.platform == "win32":  # pragma: no cover - another system
     import msvcrt
@@ -105,7 +106,7 @@ class Part:
         self.size = 0
         self._file = file
         self._owner = owner
-        self._hash = hasher("sha256")
+        self._hashing = Hashing(self._advanced)
         self._noted = 0
         self._open = True
         self._process = os.getpid()
@@ -149,7 +150,7 @@ class Part:
             self._require_open()
             self._empty()
             self.whole = whole
-            self._write_note()
+            self._write_note(0, self._hashing.settled())
 
     def append(self, data: bytes) -> None:
         """Write more.
@@ -162,12 +163,9 @@ class Part:
             view = memoryview(data)
             while view:
                 written = self._file.write(view) or 0
-                self._hash.update(view[:written])
+                self._hashing.add(view[:written])
                 self.size += written
                 view = view[written:]
-            if self.size - self._noted >= _NOTE_EVERY:
-                with suppress(OSError):  # the note before is still right
-                    self._write_note()
 
     def head(self, size: int) -> bytes:
         """Return its first bytes."""
@@ -179,7 +177,7 @@ class Part:
 
     def sha256(self) -> str:
         """Return what it hashes to so far, in hexadecimal."""
-        digest: str = self._hash.hexdigest()
+        digest: str = self._hashing.settled().hexdigest()
         return digest
 
     def intact(self) -> bool:
@@ -188,7 +186,7 @@ class Part:
         if digest is None:
             return True
         with self._lock:
-            found = self._hash
+            found = self._hashing.settled()
             if digest.algorithm != found.name:
                 found = self._hashed(digest.algorithm, self.size)
                 self._file.seek(self.size)
@@ -203,6 +201,7 @@ class Part:
         """
         with self._lock:
             self._require_open()
+            self._hashing.settled()
             os.fsync(self._file.fileno())
             # While it is locked the note is ours; once the name is free it may be another's.
             self._forget_note()
@@ -220,6 +219,7 @@ class Part:
             if os.getpid() != self._process:  # after a fork it is the parent's
                 self._file.close()
                 return None
+            self._hashing.settled()
             kept = self._keepable()
             if not kept:
                 self._forget_note()
@@ -236,14 +236,21 @@ class Part:
         if self._owner is None or self.whole.etag is None or not self.size:
             return False
         try:
-            return self._write_note()
+            return self._write_note(self.size, self._hashing.settled())
         except OSError:
             return self._noted > 0
 
+    def _advanced(self, size: int, found: Any) -> None:
+        """Take note of how far it is, now and then; the note before is right as well."""
+        if size - self._noted >= _NOTE_EVERY:
+            with suppress(OSError):
+                self._write_note(size, found)
+
     def _empty(self) -> None:
+        self._hashing.settled()
         self._file.seek(0)
         self._file.truncate()
-        self._hash = hasher("sha256")
+        self._hashing = Hashing(self._advanced)
         self.size = self._noted = 0
         self.whole = Whole()
 
@@ -257,7 +264,8 @@ class Part:
             return False
         self._file.truncate(note.size)
         self._file.seek(note.size)
-        self.whole, self._hash, self.size, self._noted = note.whole, found, note.size, note.size
+        self.whole, self.size, self._noted = note.whole, note.size, note.size
+        self._hashing = Hashing(self._advanced, found, note.size)
         return True
 
     def _hashed(self, algorithm: str, size: int) -> Any:
@@ -269,11 +277,11 @@ class Part:
             left -= len(piece)
         return None if left else found
 
-    def _write_note(self) -> bool:
+    def _write_note(self, size: int, found: Any) -> bool:
         """Write down how far it is; say no where nobody could use that."""
         if self._owner is None:
             return False
-        text = _Note(self._owner, self.whole, self.size, self.sha256()).to_json()
+        text = _Note(self._owner, self.whole, size, found.hexdigest()).to_json()
         if len(text) > _NOTE_BYTES:
             return False
         note = os.open(_note_path(self.path), _FLAGS | os.O_CREAT, 0o666)
@@ -282,7 +290,7 @@ class Part:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(note)
-        self._noted = self.size
+        self._noted = size
         return True
 
     def _forget_note(self) -> None:

@@ -46,12 +46,19 @@ from krea_aleph.errors import ConfigError, KreaError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from collections.abc import (
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Iterable,
+        Iterator,
+        Mapping,
+    )
     from ssl import SSLContext
 
     from krea_aleph._config import Config, Secret
     from krea_aleph._hosts import Origin
-    from krea_aleph._steps import Body, Fetch, Request, Send
+    from krea_aleph._steps import Body, Fetch, Request, Send, Sink
 
 USER_AGENT: Final = f"krea-aleph/{__version__}"
 
@@ -262,6 +269,7 @@ class _Pool:
                 _encoded(headers),
                 deadline=deadline,
                 timeouts=self._timeouts,
+                large=True,
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing has been sent
             raise TransportFault(_describe(error), sent=False, hopeless=True) from _bare(error)
@@ -385,27 +393,16 @@ class AsyncPool(_Pool):
         from anyio.to_thread import run_sync  # noqa: PLC0415 - see clocks
 
         pace = Pace(self._config.request_timeout)
-        gathered = bytearray()
-
-        async def write() -> None:
-            data = bytes(gathered)
-            gathered.clear()
-            await run_sync(step.sink.write, data)
-
-        def take(piece: bytes) -> Awaitable[None] | None:
-            # A hop to a thread costs as much as copying a MiB.
-            gathered.extend(piece)
-            pace.took(len(piece))
-            return write() if len(gathered) >= _MIB else None
+        batch = _Batch(step.sink, pace)
 
         async def read(reply: Reply) -> None:
             if await run_sync(step.sink.begin, reply.status, reply.headers):
                 try:
-                    await _to_the_end(reply.pieces, take, pace)
+                    await _to_the_end(reply.pieces, batch.take, pace)
                 finally:
                     # What has arrived counts even when the rest has not: it is resumed after it.
                     with CancelScope(shield=True):
-                        await write()
+                        await batch.write()
 
         message = self._fetch_message(step, pace)
         reply = await self._perform(self._output_route(step.url), message, None, read)
@@ -473,6 +470,34 @@ class AsyncPool(_Pool):
     async def close(self) -> None:
         """Close every connection; those in use close when they come back."""
         await self._close(*self._connections.drain())
+
+
+class _Batch:
+    """Pieces on their way to a sink: a hop to a worker thread costs as much as copying a MiB."""
+
+    def __init__(self, sink: Sink, pace: Pace) -> None:
+        self._sink = sink
+        self._pace = pace
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def take(self, piece: bytes) -> Awaitable[None] | None:
+        """Take a piece, and say what is to be waited for."""
+        self._pieces.append(piece)
+        self._size += len(piece)
+        self._pace.took(len(piece))
+        return self.write() if self._size >= _MIB else None
+
+    async def write(self) -> None:
+        """Write what has been taken."""
+        from anyio.to_thread import run_sync  # noqa: PLC0415 - see clocks
+
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        await run_sync(self._write, pieces)
+
+    def _write(self, pieces: Iterable[bytes]) -> None:
+        for piece in pieces:
+            self._sink.write(piece)
 
 
 async def _to_the_end(

@@ -2,11 +2,14 @@
 
 A client and those derived from it share one memory. A store may stand behind it, so that other
 processes find uploads too; what is going to be deleted is never told to it.
+
+Files are hashed only where there is something to compare with: another upload of the same size.
 """
 
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import OrderedDict
 from typing import Final, TypeAlias
 
@@ -14,6 +17,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Protocol
+
+    from krea_aleph._files import Source
 
     class UploadCache(Protocol):
         """Where uploads are remembered for other processes. Its methods may block."""
@@ -27,32 +32,57 @@ if TYPE_CHECKING:
             ...
 
 
-# Whose content, and which: the account's label and a SHA-256, in hexadecimal.
-Key: TypeAlias = tuple[str, str]
 _MOST_REMEMBERED: Final = 10_000
 
+# Whose content, and its size in bytes.
+Key: TypeAlias = tuple[str, int]
 
-class _Entry:
-    """One upload.
+
+class Turn:
+    """The right to make an upload. Who loses it, as a cancelled task may, has given it up."""
+
+    __slots__ = ("__weakref__",)
+
+
+class Upload:
+    """One content of one account.
 
     Attributes:
-        asset_id: What it has become.
+        key: Whose it is, and its size in bytes.
+        asset_id: The asset that it has become; None before that.
         users: How many calls need it that do not want it to be kept.
         keep: Whether somebody wants it to be kept.
     """
 
-    __slots__ = ("asset_id", "keep", "users")
+    __slots__ = ("_gone", "_source", "_turn", "asset_id", "keep", "key", "users")
 
-    def __init__(self, asset_id: str) -> None:
-        self.asset_id = asset_id
+    def __init__(self, key: Key, source: Source, turn: Turn) -> None:
+        self.key = key
+        self.asset_id: str | None = None
         self.users = 0
         self.keep = False
+        self._gone = False
+        self._turn = weakref.ref(turn)
+        # Only what has to be read again to be hashed is held for that.
+        self._source: Source | str = source.hashed or source
 
-    def use(self, *, keep: bool) -> None:
-        if keep:
-            self.keep = True
-        else:
-            self.users += 1
+    @property
+    def gone(self) -> bool:
+        """Whether it has failed, was given up, or its asset is not there any more."""
+        return self._gone or (self.asset_id is None and self._turn() is None)
+
+    def forget(self) -> None:
+        """Take note that it is gone."""
+        self._gone = True
+
+    def sha256(self) -> str:
+        """Return the hash of its content; none where its file is not any more what it was."""
+        if not isinstance(self._source, str):
+            try:
+                self._source = self._source.sha256
+            except Exception:  # noqa: BLE001 - a file of the user's own may raise anything
+                self._source = ""
+        return self._source
 
 
 class Uploads:
@@ -65,78 +95,98 @@ class Uploads:
     def __init__(self, cache: UploadCache | None = None) -> None:
         self.cache = cache
         self._lock = threading.Lock()
-        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
-        self._under_way: set[Key] = set()
+        self._by_size: OrderedDict[Key, list[Upload]] = OrderedDict()
 
-    def begin(self, key: Key) -> bool:
-        """Begin to upload a content; say no while somebody else does."""
+    def claim(self, account: str, source: Source) -> tuple[Upload, Turn | None]:
+        """Return the upload that has a source's content, and the turn to make it, if it is new.
+
+        This may read files. Who has the turn goes on with `made` or `drop`.
+
+        Raises:
+            UploadError: The source has changed or cannot be read.
+        """
+        key = account, source.size_bytes
+        while True:
+            with self._lock:
+                others = self._present(key)
+                if not others:
+                    return self._new(key, source)
+            known = {upload.sha256(): upload for upload in others}
+            if source.sha256 in known:
+                return known[source.sha256], None
+            with self._lock:
+                if all(upload in others for upload in self._present(key)):
+                    return self._new(key, source)
+
+    def made(self, upload: Upload, asset_id: str) -> None:
+        """Take note that an upload has become an asset."""
         with self._lock:
-            free = key not in self._under_way
-            self._under_way.add(key)
-            return free
+            upload.asset_id = asset_id
 
-    def end(self, key: Key) -> None:
-        """Let others upload it."""
+    def drop(self, upload: Upload) -> None:
+        """Forget an upload that has failed, or whose asset is gone."""
         with self._lock:
-            self._under_way.discard(key)
+            self._remove(upload)
 
-    def use(self, key: Key, *, keep: bool) -> str | None:
-        """Return the asset that has a content, if one is known; it is needed from now on.
+    def use(self, upload: Upload, *, keep: bool) -> bool:
+        """Need an upload from now on, unless it has been given up meanwhile.
 
         Args:
-            key: The content.
+            upload: The upload.
             keep: Whether it is to be kept; if not, `let_go` must follow.
         """
         with self._lock:
-            entry = self._entries.get(key)
-            if entry is None:
-                return None
-            self._entries.move_to_end(key)
-            entry.use(keep=keep)
-            return entry.asset_id
+            if upload.gone:
+                return False
+            if upload.key in self._by_size:
+                self._by_size.move_to_end(upload.key)
+            if keep:
+                upload.keep = True
+            else:
+                upload.users += 1
+            return True
 
-    def add(self, key: Key, asset_id: str, *, keep: bool) -> None:
-        """Take note of an upload, and use it."""
-        with self._lock:
-            entry = self._entries[key] = _Entry(asset_id)
-            self._entries.move_to_end(key)
-            entry.use(keep=keep)
-            self._forget_the_oldest()
-
-    def forget(self, key: Key, asset_id: str) -> None:
-        """Forget an asset that is gone."""
-        with self._lock:
-            if self._has(key, asset_id):
-                del self._entries[key]
-
-    def let_go(self, key: Key, asset_id: str, *, keep: bool) -> bool:
-        """Need an asset no longer, and say whether it is to be deleted.
+    def let_go(self, upload: Upload, *, keep: bool) -> bool:
+        """Need an upload no longer, and say whether it is to be deleted.
 
         It is if nobody else needs it and nobody wants it to be kept; then it is forgotten.
 
         Args:
-            key: The content.
-            asset_id: The asset that this call has used.
+            upload: What this call has used.
             keep: Whether it has to stay after all: the job may still run.
         """
         with self._lock:
-            if not self._has(key, asset_id):
+            upload.users -= 1
+            upload.keep |= keep
+            if upload.users or upload.keep or upload.gone:
                 return False
-            entry = self._entries[key]
-            entry.users -= 1
-            entry.keep |= keep
-            if entry.users or entry.keep:
-                return False
-            del self._entries[key]
+            self._remove(upload)
             return True
 
-    def _has(self, key: Key, asset_id: str) -> bool:
-        return key in self._entries and self._entries[key].asset_id == asset_id
+    def _present(self, key: Key) -> list[Upload]:
+        return [upload for upload in self._by_size.get(key, ()) if not upload.gone]
+
+    def _new(self, key: Key, source: Source) -> tuple[Upload, Turn]:
+        turn = Turn()
+        upload = Upload(key, source, turn)
+        self._by_size[key] = [*self._present(key), upload]
+        self._by_size.move_to_end(key)
+        self._forget_the_oldest()
+        return upload, turn
+
+    def _remove(self, upload: Upload) -> None:
+        upload.forget()
+        if not self._present(upload.key):
+            self._by_size.pop(upload.key, None)
 
     def _forget_the_oldest(self) -> None:
-        if len(self._entries) > _MOST_REMEMBERED:
-            unused = (key for key, entry in self._entries.items() if not entry.users)
-            self._entries.pop(next(unused, ("", "")), None)
+        if len(self._by_size) > _MOST_REMEMBERED:
+            for key in self._by_size:
+                if not any(
+                    upload.users or upload.asset_id is None for upload in self._present(key)
+                ):
+                    del self._by_size[key]
+                    return
 
 
 class Lease:
@@ -149,21 +199,23 @@ class Lease:
     def __init__(self, uploads: Uploads, *, keep: bool) -> None:
         self.keep = keep
         self._uploads = uploads
-        self._held: list[tuple[Key, str]] = []
+        self._held: list[Upload] = []
 
-    def hold(self, key: Key, asset_id: str) -> None:
-        """Take note of what was used."""
-        if not self.keep:
-            self._held.append((key, asset_id))
+    def use(self, upload: Upload) -> bool:
+        """Need an upload until this call is over, unless it has been given up meanwhile."""
+        needed = self._uploads.use(upload, keep=self.keep)
+        if needed and not self.keep:
+            self._held.append(upload)
+        return needed
 
     def give_back(self) -> Iterator[str]:
         """Let go of everything, and yield the ids of the assets that are to be deleted."""
         while self._held:
-            key, asset_id = self._held.pop()
-            if self._uploads.let_go(key, asset_id, keep=False):
-                yield asset_id
+            upload = self._held.pop()
+            if self._uploads.let_go(upload, keep=False) and upload.asset_id is not None:
+                yield upload.asset_id
 
     def end(self) -> None:
         """Let go of what is still held, and keep it: it may still be needed."""
         while self._held:
-            self._uploads.let_go(*self._held.pop(), keep=True)
+            self._uploads.let_go(self._held.pop(), keep=True)

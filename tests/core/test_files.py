@@ -234,6 +234,62 @@ def test_a_file_that_changes(change: str, clip: Path) -> None:
     assert caught.value.resubmit == "safe"
 
 
+@pytest.fixture
+def old(clip: Path) -> Path:
+    """A clip that nobody has written to for long."""
+    os.utime(clip, (1e9, 1e9))
+    return clip
+
+
+def test_a_file_that_has_been_there_for_long(old: Path) -> None:
+    """It is recognised by its place, size and time, and hashed when somebody wants to know."""
+    source = Source.open("video", old)
+    assert source.hashed is None
+    assert content(source) == CLIP
+    assert source.hashed is None
+    assert source.sha256 == source.hashed == sha256(CLIP).hexdigest()
+
+
+@pytest.mark.parametrize("change", ["written to", "grown", "replaced", "touched", "gone"])
+def test_an_old_file_that_changes(change: str, old: Path) -> None:
+    """Whatever happens to it shows, before it is read or while that is going on."""
+    for begun in (False, True):
+        old.write_bytes(CLIP)
+        os.utime(old, (1e9, 1e9))
+        source = Source.open("video", old)
+        pieces = source.chunks()
+        if begun:
+            assert next(pieces) == CLIP
+        match change:
+            case "written to":
+                old.write_bytes(CLIP[:-1] + b"?")
+            case "grown":
+                with old.open("ab") as file:
+                    file.write(b"more")
+            case "replaced" if not begun:
+                other = old.with_name("other")
+                other.write_bytes(CLIP)
+                os.utime(other, (1e9, 1e9))
+                other.rename(old)
+            case "touched":
+                old.touch()
+            case "gone" if not begun:
+                old.unlink()
+            case _:
+                continue  # what is open stays what it is
+        with pytest.raises(UploadError):
+            b"".join(pieces)
+        if not begun:
+            with pytest.raises(UploadError):
+                _ = source.sha256
+
+
+def test_a_file_from_the_future(clip: Path) -> None:
+    """Where clocks differ, the time of a file tells nothing, and its content is compared."""
+    os.utime(clip, (4e9, 4e9))
+    assert Source.open("video", clip).hashed is not None
+
+
 def test_a_file_that_is_closed_too_early(clip: Path) -> None:
     """A user's file that has been closed before the upload is an UploadError too."""
     with clip.open("rb") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 from functools import partial
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 
 from krea_aleph import _assets, _results, _uploads, _wire
+from krea_aleph._files import Source
 from krea_aleph._steps import Response, Send, Sleep
-from krea_aleph._uploads import Lease, Uploads
+from krea_aleph._uploads import Lease, Upload, Uploads
 from krea_aleph.errors import (
     APIConnectionError,
     DownloadError,
@@ -40,9 +42,6 @@ from .transcript import (
     label,
     not_sent,
 )
-
-KEY = ("default", "sha")
-OTHER = ("default", "other")
 
 
 def told(number: int = 1, **more: Any) -> Response:
@@ -187,88 +186,142 @@ def test_a_store_that_is_away() -> None:
     assert stage.operations == ["upload_asset"]
 
 
+def source(data: bytes = CLIP) -> Source:
+    """Inspect a clip."""
+    return Source.open("file", io.BytesIO(data))
+
+
+def made(uploads: Uploads, asset_id: str = "a1", data: bytes = CLIP) -> Upload:
+    """Upload a clip."""
+    upload, turn = uploads.claim("default", source(data))
+    assert turn is not None
+    uploads.made(upload, asset_id)
+    return upload
+
+
+def known(uploads: Uploads, data: bytes = CLIP) -> str | None:
+    """Return what a clip is known to have become."""
+    upload, turn = uploads.claim("default", source(data))
+    if turn is not None:
+        uploads.drop(upload)
+    return upload.asset_id
+
+
 def test_what_nobody_needs_can_go() -> None:
     """The last of those who do not want to keep an upload deletes it."""
     uploads = Uploads()
     first, second = Lease(uploads, keep=False), Lease(uploads, keep=False)
-    uploads.add(KEY, "a1", keep=False)
-    first.hold(KEY, "a1")
-    assert uploads.use(KEY, keep=False) == "a1"
-    second.hold(KEY, "a1")
+    upload = made(uploads)
+    assert first.use(upload)
+    assert second.use(upload)
     assert list(first.give_back()) == []
     assert list(second.give_back()) == ["a1"]
-    assert uploads.use(KEY, keep=False) is None
+    assert not first.use(upload)
+    assert known(uploads) is None
 
 
 @pytest.mark.parametrize("who", ["a later user", "a job that may still run", "an earlier user"])
 def test_what_somebody_needs_stays(who: str) -> None:
     """An upload that anybody wants to keep, or that a job may still read, is never deleted."""
     uploads = Uploads()
-    uploads.add(KEY, "a1", keep=who == "an earlier user")
-    uploads.use(KEY, keep=False)
-    lease = Lease(uploads, keep=False)
-    lease.hold(KEY, "a1")
-    match who:
-        case "a later user":
-            uploads.use(KEY, keep=True)
-        case "a job that may still run":
-            uploads.use(KEY, keep=False)
-            other = Lease(uploads, keep=False)
-            other.hold(KEY, "a1")
-            other.end()
-        case _:
-            pass
+    upload, lease = made(uploads), Lease(uploads, keep=False)
+    if who == "an earlier user":
+        assert Lease(uploads, keep=True).use(upload)
+    assert lease.use(upload)
+    if who == "a later user":
+        assert Lease(uploads, keep=True).use(upload)
+    if who == "a job that may still run":
+        other = Lease(uploads, keep=False)
+        assert other.use(upload)
+        other.end()
     assert list(lease.give_back()) == []
-    assert uploads.use(KEY, keep=True) == "a1"
+    assert known(uploads) == "a1"
 
 
 def test_an_upload_that_was_replaced() -> None:
     """Whoever still uses an asset that is gone has no say about the one that came after it."""
     uploads = Uploads()
     lease = Lease(uploads, keep=False)
-    uploads.add(KEY, "a1", keep=False)
-    lease.hold(KEY, "a1")
-    uploads.forget(KEY, "other")
-    assert uploads.use(KEY, keep=True) == "a1"
-    uploads.forget(KEY, "a1")
-    uploads.add(KEY, "a2", keep=False)
+    upload = made(uploads)
+    assert lease.use(upload)
+    uploads.drop(upload)
+    made(uploads, "a2")
     assert list(lease.give_back()) == []
-    assert uploads.use(KEY, keep=True) == "a2"
+    assert known(uploads) == "a2"
+
+
+def test_contents_of_one_size() -> None:
+    """Content counts, not size: other content of the same size is another upload."""
+    uploads = Uploads()
+    other = CLIP[:-1] + b"?"
+    made(uploads, "a1")
+    made(uploads, "a2", other)
+    assert (known(uploads), known(uploads, other)) == ("a1", "a2")
+    assert known(uploads, CLIP[:-2] + b"??") is None
+
+
+@pytest.mark.parametrize("later", ["the same", "changed", "gone"])
+def test_files_are_hashed_only_to_compare(later: str, tmp_path: Path) -> None:
+    """A file is not read a second time for its hash before there is another of its size."""
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(CLIP)
+    os.utime(path, (1e9, 1e9))
+    uploads, file = Uploads(), Source.open("file", path)
+    upload, turn = uploads.claim("default", file)
+    uploads.made(upload, "a1")
+    assert (file.hashed, turn is None) == (None, False)
+    if later == "changed":
+        path.write_bytes(CLIP[:-1] + b"?")
+    if later == "gone":
+        path.unlink()
+    assert known(uploads) == ("a1" if later == "the same" else None)
+
+
+def test_an_upload_that_was_given_up() -> None:
+    """Who has lost the turn to upload, as a cancelled task may, holds up nobody."""
+    uploads = Uploads()
+    upload, turn = uploads.claim("default", source())
+    other, waiting = uploads.claim("default", source())
+    assert (other is upload, waiting, upload.gone) == (True, None, False)
+    del turn
+    assert upload.gone
+    again, turn = uploads.claim("default", source())
+    assert again is not upload
+    assert turn is not None
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The upload that was used least recently is forgotten, unless a call needs it."""
     monkeypatch.setattr(_uploads, "_MOST_REMEMBERED", 2)
     uploads = Uploads()
-    uploads.add(KEY, "a1", keep=False)
-    uploads.add(OTHER, "a2", keep=True)
-    uploads.add(("x", "y"), "a3", keep=True)
-    assert uploads.use(OTHER, keep=True) is None
-    assert uploads.use(KEY, keep=True) == "a1"
+    Lease(uploads, keep=False).use(made(uploads, "a1"))
+    forgotten = made(uploads, "a2", CLIP + b"2")
+    made(uploads, "a3", CLIP + b"33")
+    assert [known(uploads, CLIP + more) for more in (b"", b"33", b"2")] == ["a1", "a3", None]
+    assert Lease(uploads, keep=True).use(forgotten)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_any_order_of_calls(seed: int) -> None:
     """Whatever calls come and go, nothing that is needed or to be kept is deleted, the rest is."""
     chance = random.Random(seed)  # noqa: S311 - reproducible
-    uploads, numbers = Uploads(), iter(range(1000))
+    uploads, numbers, clip = Uploads(), iter(range(1000)), source()
     calls: list[tuple[Lease, str]] = []
     kept: set[str] = set()
     alive: set[str] = set()
     for _ in range(200):
         action = chance.random()
         if action < 0.5:
-            keep = chance.random() < 0.1
-            asset = uploads.use(KEY, keep=keep)
-            if asset is None:
-                asset = f"a{next(numbers)}"
-                uploads.add(KEY, asset, keep=keep)
-                alive.add(asset)
+            lease = Lease(uploads, keep=chance.random() < 0.1)
+            upload, turn = uploads.claim("default", clip)
+            if turn is not None:
+                uploads.made(upload, f"a{next(numbers)}")
+            assert lease.use(upload)
+            asset = str(upload.asset_id)
+            alive |= {asset} if turn is not None else set()
             assert asset in alive
-            lease = Lease(uploads, keep=keep)
-            lease.hold(KEY, asset)
             calls.append((lease, asset))
-            kept |= {asset} if keep else set()
+            kept |= {asset} if lease.keep else set()
         elif calls:
             lease, asset = calls.pop(chance.randrange(len(calls)))
             if action < 0.55:
