@@ -7,6 +7,7 @@ import gc
 import json
 import multiprocessing
 import os
+import threading
 from contextlib import ExitStack, suppress
 from hashlib import md5, sha256
 from pathlib import Path
@@ -119,6 +120,27 @@ def test_a_part_that_has_been_damaged(damage: str, kept: Path, base: Path) -> No
     part.leave()
 
 
+def test_large_parts_leave_no_thread(base: Path) -> None:
+    """What is hashed beside the download is all hashed, and the thread for it has ended."""
+    before = threading.active_count()
+    part, data = Part.open(base, OWNER), os.urandom(5_000_001)
+    part.restart(WHOLE)
+    for start in range(0, len(data), 60_000):
+        part.append(data[start : start + 60_000])
+    assert threading.active_count() == before + 1
+    assert part.leave() is not None
+    assert threading.active_count() == before
+    part = Part.open(base, OWNER)
+    assert (part.size, part.sha256()) == (len(data), sha256(data).hexdigest())
+    part.append(data)
+    part.restart(WHOLE)
+    assert (part.size, part.sha256()) == (0, sha256(b"").hexdigest())
+    part.append(data)
+    part.publish(base, "error")
+    assert part.sha256() == sha256(data).hexdigest()
+    assert threading.active_count() == before
+
+
 def test_bytes_beyond_the_note_do_not_count(kept: Path, base: Path) -> None:
     """What a killed process had written since its last note is fetched again."""
     with kept.open("ab") as file:
@@ -136,6 +158,7 @@ def test_notes_are_written_on_the_way(base: Path) -> None:
     part.restart(Whole('"v1"', 2**22, None))
     for number in range(3):
         part.append(bytes([number]) * 700_000)
+    part.sha256()  # waits for the thread that hashes and notes
     facts = json.loads(note(part.path).read_bytes())
     assert facts["size"] == 1_400_000
     digest = sha256(b"\0" * 700_000 + b"\1" * 700_000)
