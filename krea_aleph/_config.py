@@ -98,7 +98,10 @@ class ClientOptions(TypedDict, total=False):
     trusted_hosts: Sequence[str]
     """Hosts that may be spoken to unencrypted and that may have private addresses."""
     transport: Transport
-    """A transport of one's own, in the client's colour, instead of the built-in one."""
+    """A transport of one's own, in the client's colour, instead of the built-in one.
+
+    Which addresses an output's name leads to is then its own affair.
+    """
     extra_headers: Mapping[str, str]
     """Headers for every request to the API, never sent to output hosts."""
     clock: Clock

@@ -18,7 +18,15 @@ from krea_aleph._steps import TransportFault, call, fetch, now
 from krea_aleph._submit import submit
 from krea_aleph._uploads import Lease
 from krea_aleph._waiting import check_timeout, operations, wait
-from krea_aleph.errors import DownloadError, JobError, KreaError, from_job, retry_after
+from krea_aleph.errors import (
+    APIConnectionError,
+    APIStatusError,
+    DownloadError,
+    JobError,
+    KreaError,
+    from_job,
+    retry_after,
+)
 from krea_aleph.models import Job
 
 TYPE_CHECKING = False
@@ -95,7 +103,9 @@ def _is_over(job: Job | None, error: KreaError) -> bool:
     """Whether no job is running any more, or surely none was started."""
     if isinstance(error, JobError):
         return error.job.finished
-    return error.charged == "no" if job is None else job.finished
+    if job is None:
+        return error.charged == "no" and isinstance(error, APIStatusError | APIConnectionError)
+    return job.finished
 
 
 def download(config: Config, ref: JobRef, output: StrPath, *, exists: Exists) -> Steps[Saved]:

@@ -85,7 +85,7 @@ def _bad_answer(scene: Scene, operation: str, **what: Any) -> Any:
     job = scene.submit()
     scene.fault(operation, **what)
     if operation == "upload_asset":
-        return scene.aleph.upload(scene.clip)
+        return scene.aleph.upload(scene.clip, reuse=False)
     return scene.aleph.get(job)
 
 

@@ -7,6 +7,7 @@ from krea_aleph import (
     Aleph,
     AlephOptions,
     Checked,
+    DownloadError,
     InvalidRequestError,
     Job,
     JobFailedError,
@@ -55,13 +56,25 @@ def every_verb(folder: Path) -> None:
         finished: Job = aleph.wait(aleph.get(job.id), on_update=show)
         saved = aleph.download(finished, folder / "out.mp4", exists="replace")
         with Path(saved).open("rb") as video, (folder / "again.mp4").open("rb") as clip:
-            asset = aleph.upload(video)
-            aleph.transform(clip, "make it rain", folder, on_update=show, ratio="720:1280")
+            asset = aleph.upload(video, reuse=False)
+            aleph.transform(
+                clip,
+                "make it rain",
+                folder,
+                on_update=show,
+                keep_upload=False,
+                ratio="720:1280",
+            )
         aleph.submit(asset, "make it night", init_image_url=asset, seed=1)
         print(aleph.cancel(job).outcome, aleph.get_asset(asset).url.upper())
         aleph.delete_asset(asset.id)
         print([each.id for each in aleph.list_assets()], [each.url for each in aleph.list_jobs()])
         print(aleph.with_options(account="other").account.upper())
+
+
+def what_is_kept(error: DownloadError) -> str | None:
+    """Name the beginning of a result that could not be saved."""
+    return None if error.part is None else error.part.name
 
 
 def handle(aleph: Aleph) -> str | None:
