@@ -47,7 +47,6 @@ _NOTE_BYTES: Final = 900
 _NOTE_EVERY: Final = 2**20
 _KIND: Final = "krea_aleph part 1"
 _STRONG: Final = re.compile(r'"[\x21\x23-\x7e]{0,200}"')
-_TRIES: Final = 5
 _BEYOND_ANY_END: Final = 2**40
 _AT_CWD: Final = -2 if sys.platform == "darwin" else -100
 _FLAGS: Final = (
@@ -170,6 +169,7 @@ class Part:
     def head(self, size: int) -> bytes:
         """Return its first bytes."""
         with self._lock:
+            self._require_open()
             self._file.seek(0)
             head = self._file.read(size)
             self._file.seek(self.size)
@@ -186,6 +186,7 @@ class Part:
         if digest is None:
             return True
         with self._lock:
+            self._require_open()
             found = self._hashing.settled()
             if digest.algorithm != found.name:
                 found = self._hashed(digest.algorithm, self.size)
@@ -449,26 +450,26 @@ def _opened(path: Path) -> FileIO | None:
         OSError: None can be made there.
         _NoLocksError: The file system has no locks.
     """
-    for _ in range(_TRIES):
-        try:
-            file = _created(path)
-        except OSError:
-            if os.path.lexists(path):  # a link, a folder, another user's
-                return None
-            raise
-        with ExitStack() as closing:
-            closing.callback(file.close)
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode) or not _lock(path, file):
-                return None
-            if _still_at(path, file):
-                if os.fstat(file.fileno()).st_nlink == 1:
-                    closing.pop_all()
-                    return file
-                # Finished by a process that was killed before it could give up this name: what is
-                # written here would be written into a final file.
-                with suppress(OSError):
-                    path.unlink()
-    return None
+    try:
+        file = _created(path)
+    except OSError:
+        if os.path.lexists(path):  # a link, a folder, another user's
+            return None
+        raise
+    with ExitStack() as closing:
+        closing.callback(file.close)
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode) or not _lock(path, file):
+            return None
+        if not _still_at(path, file):
+            return None
+        if os.fstat(file.fileno()).st_nlink > 1:
+            # Finished by a process that was killed before it could give up this name: what is
+            # written here would be written into a final file.
+            _forget_note(path)
+            path.unlink()
+            return None
+        closing.pop_all()
+    return file
 
 
 def _created(path: Path, flags: int = 0) -> FileIO:

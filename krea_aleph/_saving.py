@@ -11,7 +11,7 @@ import os
 import re
 import weakref
 from pathlib import Path
-from typing import IO, Final, NamedTuple
+from typing import IO, Final, NamedTuple, TypeVar
 
 from krea_aleph._files import EXTENSIONS, extension, looks_like_a_page, sniff
 from krea_aleph.errors import DownloadError, InvalidRequestError
@@ -19,10 +19,12 @@ from krea_aleph.models import Saved
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from krea_aleph._parts import Part
     from krea_aleph.models import Exists, Job, StrPath
+
+T = TypeVar("T")
 
 # Aleph's results are seconds long; nothing honest comes near this.
 LARGEST_RESULT_BYTES: Final = 4 * 2**30
@@ -219,13 +221,10 @@ class PartFile:
         Raises:
             DownloadError: It is a page of text, or cannot be read.
         """
-        if looks_like_a_page(self._head()):
+        if looks_like_a_page(self._reading(self._head)):
             self._begin_anew_next()
             raise self._failed("the output is a page of text, not a media file")
-        try:
-            intact = self._part.intact()
-        except OSError as error:
-            raise self._failed(f"reading {self.path} failed: {error.strerror}") from error
+        intact = self._reading(self._part.intact)
         if not intact:
             self._begin_anew_next()
             self._taken = False
@@ -240,7 +239,7 @@ class PartFile:
         """
         from krea_aleph._parts import sweep  # noqa: PLC0415 - as above
 
-        media_type = sniff(self._head())
+        media_type = sniff(self._reading(self._head))
         final = target.path(job, index, media_type)
         try:
             self._part.publish(final, target.exists)
@@ -263,8 +262,11 @@ class PartFile:
         )
 
     def _head(self) -> bytes:
+        return self._part.head(_HEAD_BYTES)
+
+    def _reading(self, read: Callable[[], T]) -> T:
         try:
-            return self._part.head(_HEAD_BYTES)
+            return read()
         except OSError as error:
             raise self._failed(f"reading {self.path} failed: {error.strerror}") from error
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import own_network
 import pytest
@@ -17,7 +18,7 @@ from hostile import always, answer, raw_server
 
 from krea_aleph import DownloadError, Job, Output
 from krea_aleph._hosts import Origin, is_public
-from krea_aleph._line import Deadline, Line, Message, core_url
+from krea_aleph._line import AsyncLine, Deadline, Line, Message, core_url
 from local_network import tls_front
 
 PROGRAM = Path(own_network.__file__).with_name("own_network_program.py")
@@ -100,13 +101,16 @@ def test_an_api_on_this_machine_may_name_such_hosts(
     assert open_client().download(output, tmp_path / "out.mp4").size_bytes == 12
 
 
+def message(host: str, port: int) -> Message:
+    """Ask for the file."""
+    url = core_url(httpx.URL(f"https://{host}:{port}/o.mp4"))
+    headers = [(b"host", host.encode())]
+    return Message("GET", url, headers, deadline=Deadline(30), timeouts={"connect": 30})
+
+
 def send(line: Line, host: str, port: int) -> int:
     """Ask for the file on a connection."""
-    url = core_url(httpx.URL(f"https://{host}:{port}/o.mp4"))
-    message = Message(
-        "GET", url, [(b"host", host.encode())], deadline=Deadline(30), timeouts={"connect": 30}
-    )
-    reply = line.send(message)
+    reply = line.send(message(host, port))
     for _ in reply.pieces:
         pass
     reply.close()
@@ -129,6 +133,24 @@ def test_tls_goes_by_the_name(port: int, trusting: ssl.SSLContext) -> None:
     with pytest.raises(Exception, match="CERTIFICATE_VERIFY_FAILED"):
         send(other, "127.0.0.1", port)
     other.close()
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_tls_goes_by_the_name_here_too(port: int, trusting: ssl.SSLContext, backend: str) -> None:
+    """The same holds on an event loop."""
+
+    async def main() -> int:
+        line = AsyncLine(
+            Origin("https", "localhost", port), trusting, None, lambda found: found == "127.0.0.1"
+        )
+        reply = await line.send(message("localhost", port))
+        async for _ in reply.pieces:
+            pass
+        await reply.close()
+        await line.aclose()
+        return reply.status
+
+    assert anyio.run(main, backend=backend) == 200
 
 
 @pytest.mark.parametrize("colour", ["sync", "asyncio", "trio"])

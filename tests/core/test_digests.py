@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from krea_aleph._digests import Digest, announced, hasher
+from krea_aleph._digests import Digest, _fits, announced, hasher
 
 DATA = b"a clip"
 
@@ -82,3 +82,8 @@ def test_any_header_is_read(text: str) -> None:
     """No header, however broken, breaks a download."""
     names = ("repr-digest", "digest", "content-md5", "x-amz-checksum-sha256", "x-goog-hash")
     announced(dict.fromkeys(names, text), whole=True)
+
+
+def test_an_algorithm_that_is_not_there() -> None:
+    """Where Python must not use an algorithm, its digests are not checked."""
+    assert not _fits("no-such-algorithm", b"")

@@ -7,6 +7,7 @@ import gc
 import json
 import multiprocessing
 import os
+import resource
 import threading
 from contextlib import ExitStack, suppress
 from hashlib import md5, sha256
@@ -340,7 +341,7 @@ def test_a_part_knows_whether_it_is_intact(
 def test_a_thread_that_comes_too_late(base: Path) -> None:
     """A worker thread whose task has been cancelled writes nothing any more."""
     part = Part.open(base, OWNER)
-    part.restart(WHOLE)
+    part.restart(WHOLE._replace(digest=Digest("md5", bytes(16))))
     part.append(CLIP[:1000])
     kept = part.leave()
     assert kept is not None
@@ -348,6 +349,8 @@ def test_a_thread_that_comes_too_late(base: Path) -> None:
         lambda: part.append(b"late"),
         lambda: part.restart(WHOLE),
         lambda: part.publish(base, "error"),
+        lambda: part.head(1),
+        part.intact,
     ):
         with pytest.raises(OSError, match="closed"):
             work()
@@ -411,7 +414,13 @@ class _NoLocks:
 def test_a_file_system_without_locks(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There every download has a part of its own, which is removed when it fails."""
     monkeypatch.setattr(_parts, "fcntl", _NoLocks())
+    taken = base.with_name("out.mp4.part")
+    taken.write_text("somebody's")
     parts = [Part.open(base, OWNER) for _ in range(2)]
+    assert taken.read_text() == "somebody's"
+    taken.unlink()
+    parts.append(Part.open(base, OWNER))
+    parts.pop().leave()
     for part in parts:
         part.restart(WHOLE)
         part.append(CLIP)
@@ -426,6 +435,65 @@ def test_what_fails_to_open_is_closed(base: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Part.open(base.parent / "gone" / "out.mp4", OWNER)
     gc.collect()
+
+
+def test_a_part_that_cannot_be_read(base: Path) -> None:
+    """What goes wrong while a part is looked at is raised, and nothing stays open."""
+    file = _parts._created(base)
+    file.close()
+    with pytest.raises(ValueError, match="closed"):
+        Part._of(base, file, OWNER)
+
+
+def test_a_lock_on_a_file_that_is_not_there_any_more(tmp_path: Path) -> None:
+    """A lock on a file that has lost its name meanwhile is worth nothing."""
+    path = tmp_path / "out.mp4.part"
+    with path.open("a+b", buffering=0) as file:
+        assert _parts._still_at(path, file)
+        path.rename(tmp_path / "out.mp4")
+        assert not _parts._still_at(path, file)
+        path.touch()
+        assert not _parts._still_at(path, file)
+
+
+def test_a_note_that_cannot_be_written(base: Path) -> None:
+    """Without a note nobody could take a part up again: it is removed."""
+    part = Part.open(base, OWNER)
+    part.restart(WHOLE)
+    part.append(CLIP)
+    note(part.path).unlink()
+    note(part.path).mkdir()
+    assert part.leave() is None
+    assert names(base.parent) == ["out.mp4.part.json"]
+
+
+def test_a_disk_without_room_for_a_note(base: Path) -> None:
+    """A note that is cut off is none, and says so."""
+    part = Part.open(base, OWNER)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            part.restart(WHOLE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert part.leave() is None
+    assert names(base.parent) == []
+
+
+def test_a_system_that_cannot_rename_without_replacing(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There a link does the same, and where there are no links either, a look comes first."""
+    monkeypatch.setattr(_parts, "_rename_without_replacing", lambda: (None, 0))
+    part = Part.open(base, OWNER)
+    part.append(CLIP)
+    part.publish(base, "error")
+    assert base.read_bytes() == CLIP
+    other = base.with_name("other.part")
+    other.touch()
+    with pytest.raises(FileExistsError):
+        rename_new(other, base)
 
 
 def test_a_lost_note_does_not_cost_the_part(base: Path) -> None:

@@ -375,6 +375,21 @@ def test_a_full_disk(etag: dict[str, str], part: PartFile, tmp_path: Path) -> No
         assert list(tmp_path.iterdir()) == []
 
 
+def test_a_part_that_is_closed(part: PartFile, tmp_path: Path) -> None:
+    """Whatever a worker thread does too late is an error that says so, and changes nothing."""
+    fill(part, headers={"etag": '"v1"'})
+    part.leave()
+    for work in (
+        lambda: part.begin(200, {}),
+        lambda: part.write(b"late"),
+        part.accept,
+        lambda: part.finish(Target(tmp_path, "out.mp4", "error"), JOB, 0),
+    ):
+        with pytest.raises(DownloadError, match="it has been closed"):
+            work()
+    assert part.path.read_bytes() == CLIP
+
+
 def test_a_folder_that_vanishes(tmp_path: Path) -> None:
     """A partial file that cannot be made is a DownloadError that names it and the job."""
     with pytest.raises(DownloadError, match=r"gone.out\.mp4\.part cannot be written") as caught:

@@ -13,10 +13,11 @@ import pytest
 
 from krea_aleph import _assets, _results, _uploads, _wire
 from krea_aleph._files import Source
-from krea_aleph._steps import Response, Send, Sleep
+from krea_aleph._steps import RefreshKey, Response, Send, Sleep
 from krea_aleph._uploads import Lease, Upload, Uploads
 from krea_aleph.errors import (
     APIConnectionError,
+    ConfigError,
     DownloadError,
     InsufficientCreditsError,
     InvalidResponseError,
@@ -290,6 +291,33 @@ def test_an_upload_that_was_given_up() -> None:
     assert turn is not None
 
 
+def test_uploads_that_are_made_while_one_is_hashed() -> None:
+    """What has come meanwhile is compared too, before the content counts as new."""
+    uploads, other = Uploads(), CLIP[:-1] + b"?"
+    made(uploads, "a1")
+
+    class Slow(Source):
+        """A source that somebody else uploads while it is being hashed."""
+
+        @property
+        def sha256(self) -> str:
+            """Return the hash."""
+            if known(uploads, other) is None:
+                made(uploads, "a2", other)
+            return super().sha256
+
+    upload, turn = uploads.claim("default", Slow.open("file", io.BytesIO(other)))
+    assert (upload.asset_id, turn) == ("a2", None)
+
+
+def test_memory_of_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is forgotten that a call still needs."""
+    monkeypatch.setattr(_uploads, "_MOST_REMEMBERED", 0)
+    uploads = Uploads()
+    Lease(uploads, keep=False).use(made(uploads))
+    assert known(uploads) == "a1"
+
+
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The upload that was used least recently is forgotten, unless a call needs it."""
     monkeypatch.setattr(_uploads, "_MOST_REMEMBERED", 2)
@@ -449,6 +477,15 @@ def test_a_deletion_that_fails(reply: Any, outcome: str, tmp_path: Path) -> None
     assert transform(stage, tmp_path / "out.mp4").size_bytes == len(CLIP)
     assert (stage.operations.count("delete_asset"), stage.sends[-1].limit) == (1, 10.0)
     assert outcomes(stage) == [(JOB_ID, outcome)]
+
+
+def test_a_key_that_fails_while_deleting(tmp_path: Path) -> None:
+    """Not even a key callable with a bug breaks the result."""
+    interruption = Interruption(ConfigError("api_key: the callable raised"), at(RefreshKey))
+    answers = (told(), job_answer(), completed(), answer(status=401))
+    stage = Stage(*answers, hosts=[WHOLE], interruption=interruption)
+    assert transform(stage, tmp_path / "out.mp4").size_bytes == len(CLIP)
+    assert outcomes(stage) == [(JOB_ID, "ConfigError")]
 
 
 @pytest.mark.parametrize("earlier", ["uploaded", "an asset", "a URL"])
