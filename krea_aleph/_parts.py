@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
     from krea_aleph.models import Exists
 
-LONGEST_ENDING: Final = ".00000000.part"
 _SLOTS: Final = 9
 _PIECE_BYTES: Final = 2**20
 # A note is written over in place, in one go and at one size, so that it needs no more room later.

@@ -140,9 +140,13 @@ def _save(config: Config, job: Job, target: Target) -> Steps[Saved]:
         if saved:
             error.hint += f' Results saved: {len(saved)}; exists="keep" fetches the others.'
         raise
+    except GeneratorExit:
+        raise
     except BaseException as interruption:
         if not isinstance(interruption, Exception):
             interruption.add_note(f"Job {job.id} is done. Fetch it with download({job.id!r}, ...).")
+            # Cancelled tasks are seldom looked at: what is paid for goes to the log, too.
+            yield from tell(config, "left", job_id=job.id, outcome="done")
         raise
     return _saving.together(saved)
 
@@ -223,7 +227,8 @@ def _newer_url(config: Config, job: Job, index: int, url: str) -> Steps[str]:
 
 
 def _broken(job: Job, url: str, part: PartFile, fault: TransportFault) -> DownloadError:
-    error = _failed(job, url, f"it broke off ({fault}; {part.progress})")
+    problem = str(fault) if fault.hopeless else f"it broke off ({fault}; {part.progress})"
+    error = _failed(job, url, problem)
     error.__cause__ = fault.__cause__
     return error
 

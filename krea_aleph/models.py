@@ -284,11 +284,11 @@ class Event:
     """One fact for logs, metrics and traces; never a prompt, a key or a signed URL.
 
     Attributes:
-        kind: "request", "submitted", "changed", "poll_missed", "transfer", "left" (a wait was
-            interrupted), "upload_deleted" (with its outcome: see ``keep_upload``), "deprecated"
-            (something that is in use here is going to end: once per client and thing), "drift" (an
-            answer has something that the pinned contract does not know: likewise once),
-            "recovered" (a job whose answer was lost), "webhook" (a delivery came),
+        kind: "request", "submitted", "changed", "poll_missed", "transfer", "left" (a wait or a
+            download was interrupted), "upload_deleted" (with its outcome: see ``keep_upload``),
+            "deprecated" (something that is in use here is going to end: once per client and thing),
+            "drift" (an answer has something that the pinned contract does not know: likewise
+            once), "recovered" (a job whose answer was lost), "webhook" (a delivery came),
             "webhook_refused" (what came to an address of ours was none), ... The set is open.
         account: The label of the account.
         job_id: The job that it is about, if any.

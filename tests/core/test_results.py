@@ -380,6 +380,7 @@ def test_interruptions_name_the_part(error: BaseException, tmp_path: Path) -> No
     part = tmp_path / "out.mp4.part"
     assert any(str(part) in note for note in caught.value.__notes__)
     assert part.read_bytes() == CLIP[:1000]
+    assert ("left" in stage.kinds()) == isinstance(error, KeyboardInterrupt)
 
 
 def test_an_error_of_the_api_names_the_part(tmp_path: Path) -> None:
