@@ -21,7 +21,7 @@ from krea_aleph.emulator.values import DOWNLOAD, RequestRecord
 from krea_aleph.emulator.wire import deliver, suffer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from starlette.types import Message, Receive, Scope, Send
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from krea_aleph.emulator.contract import Contract, Operation
     from krea_aleph.emulator.faults import Faults
     from krea_aleph.emulator.jobs import SimulatedJob
+    from krea_aleph.emulator.timers import Timers
 
 RECORDED: Final = 64 * 1024
 """How many bytes of a request's body are kept in its record."""
@@ -41,9 +42,12 @@ _log = logging.getLogger("krea_aleph.emulator")
 class App:
     """Answers every request; `records` tells what came."""
 
-    def __init__(self, contract: Contract, service: Service, faults: Faults) -> None:
+    def __init__(
+        self, contract: Contract, service: Service, faults: Faults, timers: Timers
+    ) -> None:
         self.service = service
         self.faults = faults
+        self._timers = timers
         self.records: deque[RequestRecord] = deque(maxlen=KEPT)
         self.base_url = ""
         self.speak(contract)
@@ -102,6 +106,9 @@ class App:
         fault = self.faults.next_for(record.operation)
         if fault is not None:
             record.fault = fault
+            if fault.late:
+                await request.body()  # it is kept, since the caller will have left by then
+                self._timers.at(self.service.clock().time() + fault.late, _forgetting(carry_out))
             return await suffer(fault, request.scope, request.receive, send, carry_out)
         answer = await carry_out()
         await deliver(answer, request.scope, send)
@@ -226,6 +233,17 @@ class App:
 
 async def _made_up(_: Call) -> None:
     """Know nothing: the answer is made up from the contract."""
+
+
+def _forgetting(
+    carry_out: Callable[[], Awaitable[Answer]],
+) -> Callable[[], Coroutine[Any, Any, None]]:
+    """Carry a call out with nobody left to answer."""
+
+    async def carried_out() -> None:
+        await carry_out()
+
+    return carried_out
 
 
 def _recording(receive: Receive, record: RequestRecord) -> Receive:

@@ -142,8 +142,8 @@ class Emulator:
         )
         self._key = key
         self._service.add_account(key)
-        self._app = App(spoken, self._service, self._faults)
         self._timers = Timers(lambda: self.clock)
+        self._app = App(spoken, self._service, self._faults, self._timers)
         self._webhooks = Webhooks(self._service, self._timers, self._faults, self._app.present)
         self._service.on_change = self._webhooks.changed
         self._server = ThreadedServer(self._app, listener, self._webhooks.close)

@@ -46,6 +46,11 @@ class Fault:
         stall: Wait so many real seconds before answering; infinity waits until the caller leaves.
         truncate: Send only so many bytes of the body, as if that were all of it.
         cut: Send only so many bytes of the body that was promised, then cut the connection.
+        length: Promise so many bytes in Content-Length, whatever the body has, then cut the
+            connection.
+        reset: Where the connection is cut, reset it (TCP RST) in place of closing it.
+        late: After ``drop="before"``, carry the call out all the same, so many seconds later by the
+            emulator's clock: a request that has been held up on its way.
         pace: Send the body in pieces of this many bytes, 5 real milliseconds apart.
         close: Close the connection after the answer without having said so.
         kill: Carry the call out, then SIGKILL the process named by the header ``X-Debug-Pid``.
@@ -65,6 +70,9 @@ class Fault:
     stall: float = 0.0
     truncate: int | None = None
     cut: int | None = None
+    length: int | None = None
+    reset: bool = False
+    late: float = 0.0
     pace: int | None = None
     close: bool = False
     kill: bool = False
@@ -83,14 +91,24 @@ class Fault:
         known = self.status is None or self.status in _STATUSES
         _require(known, "status", f"is {self.status}; use 200 to 599")
         _require(self.drop in {None, "before", "after"}, "drop", f"is {self.drop!r}")
-        late = bool(self.duplicates or self.delay)
-        only = not late or self.operation == WEBHOOK
+        _require(self.length is None or self.length >= 0, "length", f"is {self.length}")
+        cuts = self.cuts_body or self.drop is not None
+        _require(cuts or not self.reset, "reset", "needs drop, cut or length")
+        held_up = not self.late or (self.late > 0 and self.drop == "before")
+        _require(held_up, "late", f'is {self.late}; use seconds, with drop="before"')
+        delivers = bool(self.duplicates or self.delay)
+        only = not delivers or self.operation == WEBHOOK
         _require(only, "operation", 'duplicates and delay need operation="webhook"')
 
     @property
     def answers(self) -> bool:
         """Whether the fault brings an answer of its own."""
         return self.status is not None or self.body is not None
+
+    @property
+    def cuts_body(self) -> bool:
+        """Whether less of a body is sent than was promised, or more, and the connection is cut."""
+        return self.cut is not None or self.length is not None
 
     @property
     def accepts_first(self) -> bool:

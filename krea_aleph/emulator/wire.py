@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
+import struct
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,8 +36,8 @@ async def deliver(answer: Answer, scope: Scope, send: Send, fault: Fault | None 
     body = _body(answer)
     if fault is not None and fault.truncate is not None:
         body = Slice(body.blob, body.start, min(body.start + fault.truncate, body.stop))
-    if fault is not None and fault.cut is not None:
-        _send_cut(answer, body, fault.cut, scope[TRANSPORT])
+    if fault is not None and fault.cuts_body:
+        _send_cut(answer, body, fault, scope[TRANSPORT])
         return
     await _send(answer, body, send, pace=fault.pace if fault is not None else None)
     if fault is not None and fault.close:
@@ -56,14 +58,14 @@ async def suffer(
     if fault.stall and await _caller_leaves(receive, fault.stall):
         return None
     if fault.drop is not None or fault.kill:
-        scope[TRANSPORT].abort()
+        _break(scope[TRANSPORT], fault)
         await _until_disconnected(receive)
         return None
     if answer is None and not fault.answers:
         answer = await carry_out()
     answer = _disfigured(fault, answer)
     await deliver(answer, scope, send, fault)
-    if fault.cut is not None:
+    if fault.cuts_body:
         await _until_disconnected(receive)
     return answer.status
 
@@ -110,13 +112,26 @@ def _pieces(body: Slice, pace: int | None) -> Iterator[bytes]:
     return body.pieces(pace) if pace else body.pieces()
 
 
-def _send_cut(answer: Answer, body: Slice, length: int, transport: Any) -> None:
-    """Promise a whole body and send only its beginning."""
+def _send_cut(answer: Answer, body: Slice, fault: Fault, transport: Any) -> None:
+    """Promise a body, send another length of it, and break the connection."""
+    promised = len(body) if fault.length is None else fault.length
+    sent = len(body) if fault.cut is None else fault.cut
     lines = [f"HTTP/1.1 {answer.status} {_phrase(answer.status)}"]
-    lines += [f"{name}: {value}" for name, value in _headers(answer, len(body)).items()]
+    lines += [f"{name}: {value}" for name, value in _headers(answer, promised).items()]
     transport.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
-    transport.write(body.blob.read(body.start, min(body.start + length, body.stop)))
-    transport.close()
+    transport.write(body.blob.read(body.start, min(body.start + sent, body.stop)))
+    if fault.reset:
+        _break(transport, fault)
+    else:
+        transport.close()
+
+
+def _break(transport: Any, fault: Fault) -> None:
+    """End a connection at once; as a reset, if that is wanted."""
+    if fault.reset:
+        now = struct.pack("ii", 1, 0)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
+    transport.abort()
 
 
 def _phrase(status: int) -> str:

@@ -126,6 +126,40 @@ def test_cut(krea: Any) -> None:
     assert len(received + rest.content) == 65_536
 
 
+@pytest.mark.parametrize(("length", "received"), [(4, 4), (1_000_000, None)])
+def test_length(krea: Any, length: int, received: int | None) -> None:
+    """A length can be a lie: what is beyond a short one is lost, a long one is never kept."""
+    krea.emulator.fault(Fault(operation="list_jobs", length=length))
+    if received is None:
+        with pytest.raises(httpx.RemoteProtocolError, match=r"incomplete|without"):
+            krea.http.get("/jobs")
+    else:
+        assert len(krea.http.get("/jobs").content) == received
+    assert krea.http.get("/jobs").status_code == 200
+
+
+@pytest.mark.parametrize("how", [{"drop": "after"}, {"drop": "before"}, {"cut": 5}])
+def test_reset(krea: Any, how: Any) -> None:
+    """A connection can be reset where it would be closed."""
+    krea.emulator.fault(Fault(operation="list_jobs", reset=True, **how))
+    with pytest.raises((httpx.ReadError, httpx.WriteError), match=r"reset|Broken pipe"):
+        krea.http.get("/jobs")
+
+
+def test_late(krea: Any) -> None:
+    """A request that was cut off can arrive all the same, later by the emulator's clock."""
+    krea.emulator.fault(Fault(operation="create_aleph_job", drop="before", late=30))
+    with pytest.raises(httpx.TransportError):
+        krea.post()
+    assert krea.emulator.accepted == 0
+    krea.sleep(29)
+    assert krea.emulator.accepted == 0
+    krea.sleep(2)
+    krea.http.get("/jobs")  # whatever was under way has been carried out by now
+    assert krea.emulator.accepted == 1
+    assert krea.emulator.jobs[0].created_at - krea.emulator.requests[0].at == 30
+
+
 def test_pace(krea: Any) -> None:
     """A body can drip; nothing of it is lost."""
     krea.emulator.fault(Fault(operation="download", pace=10_000))
@@ -166,6 +200,10 @@ def test_kill(krea: Any) -> None:
         ("stall", {"stall": -1}),
         ("status", {"status": 99}),
         ("drop", {"drop": "during"}),
+        ("length", {"length": -1}),
+        ("reset", {"reset": True}),
+        ("late", {"late": 5}),
+        ("late", {"late": -5, "drop": "before"}),
         ("operation", {"operation": "get_job", "duplicates": 1}),
     ],
 )
