@@ -145,6 +145,15 @@ class Secret:
         """Return the key itself."""
         return self._value
 
+    def blot(self, text: str) -> str:
+        """Return a text without the key in it; no local variable has it on the way."""
+        return text.replace(self._value, "***")
+
+    def blot_bytes(self, body: bytes) -> bytes:
+        """Return an answer without the key in it, also where JSON has spelt it its own way."""
+        blotted = body.replace(self._value.encode(), b"***")
+        return blotted.replace(self._value.replace("/", "\\/").encode(), b"***")
+
 
 class Keyring:
     """The API key: resolved once, hidden always, asked for again when the server refuses it."""

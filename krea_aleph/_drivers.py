@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import random
+import threading
 import time
 from contextlib import closing
 from typing import Any, Generic, TypeVar
@@ -88,6 +89,16 @@ class Flight(Generic[T]):
             raise TransportFault("no time was left to clean up", sent=False)
         return left
 
+    def interrupt(self, error: BaseException) -> None:
+        """Go on with what has come between two steps, when the operation knows nothing of it yet.
+
+        Ctrl-C may come at any moment: also when a step has been performed and its result has not
+        arrived, so that nobody else could say what was done.
+        """
+        if inspect.getgeneratorstate(self._operation) != inspect.GEN_SUSPENDED:
+            raise error
+        self.throw(error)
+
     def close(self) -> None:
         """End it, wherever it is."""
         self._operation.close()
@@ -113,7 +124,10 @@ class SyncDriver:
         with closing(Flight(operation)) as flight:
             flight.send(None)
             while (step := flight.step) is not None:
-                self._advance(flight, step, on_update)
+                try:
+                    self._advance(flight, step, on_update)
+                except KeyboardInterrupt as error:
+                    flight.interrupt(error)
             return flight.result
 
     def iterate(self, operation: Steps[object]) -> Iterator[Any]:
@@ -239,10 +253,8 @@ class AsyncDriver:
             case Sleep(seconds, bell):
                 return await clock.asleep(seconds, bell)
             case Call(function):
-                from anyio.to_thread import run_sync  # noqa: PLC0415 - as above
-
                 with clock.busy():
-                    return await run_sync(function)
+                    return await _in_thread(function)
             case Fetch():
                 with clock.busy():
                     return await self._pool.fetch(step)
@@ -264,6 +276,48 @@ class AsyncDriver:
             raise
         seconds = clock.monotonic() - begun
         return response._replace(seconds=seconds, key_generation=generation)
+
+
+class _Finishing:
+    """A blocking function of which others can know that it has ended."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self._function = function
+        self._begun = False
+        self._ended = threading.Event()
+
+    def __call__(self) -> Any:
+        self._begun = True
+        try:
+            return self._function()
+        finally:
+            self._ended.set()
+
+    @property
+    def under_way(self) -> bool:
+        return self._begun and not self._ended.is_set()
+
+    def wait(self) -> None:
+        self._ended.wait()
+
+
+async def _in_thread(function: Callable[[], Any]) -> Any:
+    """Run what blocks in a worker thread, and leave it only when it has ended.
+
+    asyncio's own cancellation would leave it running: it would open and write files that nobody
+    knows of any more.
+    """
+    import anyio  # noqa: PLC0415 - as above
+    from anyio.to_thread import run_sync  # noqa: PLC0415 - as above
+
+    work = _Finishing(function)
+    try:
+        return await run_sync(work)
+    except BaseException:
+        if work.under_way:
+            with anyio.CancelScope(shield=True):
+                await run_sync(work.wait)
+        raise
 
 
 def _answer(step: Step, config: Config) -> Any:

@@ -161,7 +161,8 @@ def _told(
     except TransportFault as fault:
         yield from _tell_request(config, request, "no answer", fault.seconds)
         raise
-    config.dates.note(response.headers)
+    if response.success:  # the date of an error page may be that of a gateway's clock
+        config.dates.note(response.headers)
     yield from _tell_request(config, request, response.status, response.seconds)
     return (yield from _heeded(config, request, response))
 

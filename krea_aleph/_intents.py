@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import itertools
 import secrets
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from krea_aleph._exchange import tell
 from krea_aleph._hooks import expect, told_job
@@ -30,6 +31,7 @@ from krea_aleph._steps import call, now, sleep, today
 from krea_aleph.errors import (
     IntentBusyError,
     IntentConflictError,
+    InvalidRequestError,
     JobClaimedError,
     KreaError,
     StoreError,
@@ -47,9 +49,14 @@ if TYPE_CHECKING:
     from krea_aleph.models import Job
     from krea_aleph.store import Phase, Store
 
+T = TypeVar("T")
+
 SETTLE_SECONDS: Final = 60.0
 """How long a request that was lost may take to land: later than that it is taken for gone."""
 
+_STILL_OPEN: Final = (
+    "Whether a job was started before is still open: make this very call again, no new submit."
+)
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 _CALLS = itertools.count(1)
@@ -60,11 +67,13 @@ class Claim:
 
     Attributes:
         record: What the store has of it, as last written by this call.
+        job_id: The job that it is known to have become, from before that is stored.
     """
 
     def __init__(self, store: Store, record: Record) -> None:
         self.store = store
         self.record = record
+        self.job_id: str | None = None
 
     def write(self, **changes: object) -> None:
         """Store changes of the record. This blocks, briefly.
@@ -96,10 +105,38 @@ def claim(config: Config, store: Store, wanted: Record) -> Steps[Claim]:
             return Claim(store, record)
         busy = bool(record.holder) and (yield from call(partial(store.alive, record.holder)))
         if not busy:
-            mine = yield from call(partial(store.write, replace(record, holder=holder)))
+            mine = yield from _take(store, record, holder)
             if mine is not None:
                 return Claim(store, mine)
         yield from patience.pause()
+
+
+def _take(store: Store, record: Record, holder: str) -> Steps[Record | None]:
+    """Take an intent; a call that is interrupted meanwhile gives back what it may have taken."""
+    try:
+        return (yield from call(partial(store.write, replace(record, holder=holder))))
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            _give_back(store, record, holder)
+        raise
+
+
+def _give_back(store: Store, record: Record, holder: str, job_id: str | None = None) -> None:
+    """Release an intent if this call has it, with the job that it is known to have become.
+
+    This is no step, so that it happens always, and it goes by what is stored: a write that was
+    interrupted may have been made or not.
+    """
+    try:
+        found = store.read(record.account, record.intent)
+        if found is None or found.holder != holder or found.job_id is not None:
+            return
+        if job_id is None:
+            store.write(replace(found, holder=""))
+        else:
+            store.write(replace(found, phase="accepted", job_id=job_id))
+    except StoreError:
+        return  # the next call finds a claim of a living process, and waits; nothing is paid twice
 
 
 def _holder(store: Store) -> str:
@@ -184,8 +221,7 @@ def _submit_claimed(
     post: Callable[[Request, Mark], Steps[Job]],
 ) -> Steps[Job]:
     if mine.record.phase != "new":
-        yield from take_turn(config, mine)
-        found = yield from resolve(config, mine, SETTLE_SECONDS)
+        found = yield from leaving_open(mine.record.intent, _resolve_in_turn(config, mine))
         if found is not None:
             return found
     request = yield from make(mine.record.nonce)
@@ -193,6 +229,26 @@ def _submit_claimed(
     mark = yield from take_mark(config)
     yield from call(partial(mine.write, phase="posting", mark=mark.dump()))
     return (yield from _post(config, mine, partial(post, request, mark)))
+
+
+def _resolve_in_turn(config: Config, mine: Claim) -> Steps[Job | None]:
+    yield from take_turn(config, mine)
+    return (yield from resolve(config, mine, SETTLE_SECONDS))
+
+
+def leaving_open(intent: str | None, asking: Steps[T]) -> Steps[T]:
+    """Ask what became of a lost request; an answer that cannot be had leaves the question open.
+
+    Errors of the asking are about the asking: by themselves they would call it safe to pay again.
+    """
+    try:
+        return (yield from asking)
+    except KreaError as error:
+        error.intent = intent
+        if not isinstance(error, (SubmitUncertainError, InvalidRequestError)):
+            error.charged, error.resubmit = "unknown", "never"
+            error.hint = f"{error.hint} {_STILL_OPEN}".strip()
+        raise
 
 
 def _post(config: Config, mine: Claim, post: Callable[[], Steps[Job]]) -> Steps[Job]:
@@ -216,6 +272,7 @@ def _note_unknown(mine: Claim) -> Steps[None]:
 
 def _note_accepted(config: Config, mine: Claim, job: Job) -> Steps[None]:
     """Write down which job it became. A job that is paid for is handed out all the same."""
+    mine.job_id = job.id
     try:
         yield from call(partial(mine.write, phase="accepted", job_id=job.id))
     except StoreError as error:
@@ -224,15 +281,12 @@ def _note_accepted(config: Config, mine: Claim, job: Job) -> Steps[None]:
 
 
 def let_go(config: Config, mine: Claim) -> None:
-    """Release the intent and the turn, whatever happened: no step, so that it happens always."""
+    """Release the intent and the turn, whatever happened."""
     holder = mine.record.holder
-    try:
-        if config.exclusive:
+    if config.exclusive:
+        with suppress(StoreError):  # as with the intent
             mine.store.unlock(mine.record.account, holder)
-        if mine.record.phase != "accepted":
-            mine.write(holder="")
-    except StoreError:
-        return  # the next call finds a claim of a living process, and waits; nothing is paid twice
+    _give_back(mine.store, mine.record, holder, mine.job_id)
 
 
 def take_turn(config: Config, mine: Claim) -> Steps[None]:
@@ -250,7 +304,7 @@ def take_turn(config: Config, mine: Claim) -> Steps[None]:
 
 def _clear_up(config: Config, mine: Claim, record: Record) -> Steps[None]:
     """Resolve somebody else's intent; what cannot be is parked, and blocks nobody any more."""
-    taken = yield from call(partial(mine.store.write, replace(record, holder=mine.record.holder)))
+    taken = yield from _take(mine.store, record, mine.record.holder)
     if taken is None:
         return  # whoever it belongs to has come back
     theirs = Claim(mine.store, taken)
@@ -259,8 +313,7 @@ def _clear_up(config: Config, mine: Claim, record: Record) -> Steps[None]:
     except SubmitUncertainError:
         pass
     finally:
-        if theirs.record.phase != "accepted":
-            theirs.write(holder="")
+        _give_back(theirs.store, theirs.record, theirs.record.holder)
 
 
 def resolve(config: Config, mine: Claim, settle: float) -> Steps[Job | None]:

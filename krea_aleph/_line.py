@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 import httpcore
 import httpx
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
     from ssl import SSLContext
 
     from krea_aleph._hosts import Origin
@@ -146,9 +146,12 @@ class Message:
             method=self.method,
             url=self.url,
             headers=self.headers,
-            content=self.content,
+            content=_Whole(self.content or b"") if self._is_whole() else self.content,
             extensions={"timeout": self.timeouts},
         )
+
+    def _is_whole(self) -> bool:
+        return self.content is None or isinstance(self.content, bytes)
 
     def foreign(self) -> httpx.Request:
         """Return it in httpx's terms."""
@@ -159,6 +162,43 @@ class Message:
             content=self.content,
             extensions={"timeout": dict(self.timeouts)},
         )
+
+
+class _Whole:
+    """A body that is not streamed, for connections of either colour.
+
+    httpcore's own is an asynchronous generator, and trio warns about one that is left half-way,
+    which is what happens when the connection breaks while the body is sent.
+    """
+
+    __slots__ = ("_content",)
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter((self._content,))
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _Once(self._content)
+
+
+class _Once:
+    """Gives one piece and ends; there is nothing to close."""
+
+    __slots__ = ("_content",)
+
+    def __init__(self, content: bytes) -> None:
+        self._content: bytes | None = content
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        content, self._content = self._content, None
+        if content is None:
+            raise StopAsyncIteration
+        return content
 
 
 class Reply(NamedTuple):
@@ -277,7 +317,11 @@ class _NetworkStream(httpcore.NetworkStream):
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
         left = self._backend.deadline.left(timeout)
-        secure = self._stream.start_tls(ssl_context, server_hostname, left)
+        try:
+            secure = self._stream.start_tls(ssl_context, server_hostname, left)
+        except BaseException:
+            self._stream.close()  # httpcore does so after errors, and not when interrupted
+            raise
         return _NetworkStream(secure, self._backend)
 
     def get_extra_info(self, info: str) -> Any:
@@ -382,8 +426,15 @@ class _AsyncNetworkStream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.AsyncNetworkStream:
+        import anyio  # noqa: PLC0415 - see clocks
+
         left = self._backend.deadline.left(timeout)
-        secure = await self._stream.start_tls(ssl_context, server_hostname, left)
+        try:
+            secure = await self._stream.start_tls(ssl_context, server_hostname, left)
+        except BaseException:
+            with anyio.CancelScope(shield=True):  # as above
+                await self._stream.aclose()
+            raise
         return _AsyncNetworkStream(secure, self._backend)
 
     def get_extra_info(self, info: str) -> Any:

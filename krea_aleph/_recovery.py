@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
 
 from krea_aleph import _intents
 from krea_aleph._hooks import told_job
 from krea_aleph._jobs import get
-from krea_aleph._marks import Mark, jobs_since, mark_since
+from krea_aleph._marks import Mark, jobs_since, mark_since, take_mark
 from krea_aleph._steps import call, sleep, today
-from krea_aleph.errors import InvalidRequestError, KreaError, SubmitUncertainError
+from krea_aleph.errors import InvalidRequestError, SubmitUncertainError
 from krea_aleph.policies import problem_with_number
 
 TYPE_CHECKING = False
@@ -30,6 +31,10 @@ def recover(config: Config, error: SubmitUncertainError, settle: float) -> Steps
     problem = problem_with_number(settle, least=0.0)
     if problem is not None:
         raise InvalidRequestError("settle", problem, hint="It is in seconds; the default is 60.")
+    return (yield from _intents.leaving_open(error.intent, _recover(config, error, settle)))
+
+
+def _recover(config: Config, error: SubmitUncertainError, settle: float) -> Steps[Job | None]:
     mine = yield from _claimed(config, error)
     if mine is None:
         return (yield from _look(config, error, settle))
@@ -40,9 +45,6 @@ def recover(config: Config, error: SubmitUncertainError, settle: float) -> Steps
         if mine.record.phase == "new":
             return None  # somebody has proved meanwhile that nothing was started
         return (yield from _intents.resolve(config, mine, settle))
-    except KreaError as found:
-        found.intent = mine.record.intent
-        raise
     finally:
         _intents.let_go(config, mine)
 
@@ -54,6 +56,10 @@ def adopt(config: Config, error: SubmitUncertainError, ref: JobRef) -> Steps[Job
         JobClaimedError: It belongs to another intent.
     """
     _check(config, error)
+    return (yield from _intents.leaving_open(error.intent, _adopt(config, error, ref)))
+
+
+def _adopt(config: Config, error: SubmitUncertainError, ref: JobRef) -> Steps[Job]:
     job = yield from get(config, ref)
     mine = yield from _claimed(config, error)
     if mine is None:
@@ -95,7 +101,10 @@ def _look(config: Config, error: SubmitUncertainError, settle: float) -> Steps[J
     such a mark nothing is proved, because clocks differ.
     """
     moment = yield from today()
-    mark = mark_since(error.since, moment) if error.mark is None else Mark.load(error.mark)
+    if error.mark is None:
+        mark = mark_since(min(error.since, (yield from _by_server(config, error.since))), moment)
+    else:
+        mark = Mark.load(error.mark)
     told = yield from told_job(config, error.nonce)
     left = mark.at + settle - moment
     if told is None and left > 0:
@@ -120,3 +129,11 @@ def _look(config: Config, error: SubmitUncertainError, settle: float) -> Steps[J
         " is exclusive to one store can that be told without looking."
     )
     raise again from error
+
+
+def _by_server(config: Config, moment: datetime) -> Steps[datetime]:
+    """Return a moment of our clock as the server's may have shown it: it may be hours behind."""
+    yield from take_mark(config)  # an answer, which has a date
+    shown = config.dates.latest
+    ours = datetime.fromtimestamp((yield from today()), UTC)
+    return moment if shown is None else moment + (shown - ours)

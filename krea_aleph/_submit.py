@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from krea_aleph import _hooks, _wire
 from krea_aleph._assets import UPLOADING, upload_source
@@ -28,6 +28,7 @@ from krea_aleph.errors import (
     SubmitUncertainError,
     SubmitVetoedError,
 )
+from krea_aleph.models import Job
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
     from krea_aleph._marks import Mark
     from krea_aleph._steps import Request, Response, Steps
     from krea_aleph._wire import Draft, Prepared
-    from krea_aleph.models import Checked, Job
+    from krea_aleph.models import Checked
+
+T = TypeVar("T")
 
 # A paid request goes out on a new connection or on one used a moment ago. A kept-alive one that
 # the server has closed meanwhile would be the commonest cause of not knowing what happened.
@@ -145,25 +148,44 @@ def _post(config: Config, checked: Checked, request: Request, mark: Mark | None)
         moment = (yield from today()) - _CLOCKS_DIFFER
         since = datetime.fromtimestamp(moment, UTC)
         uncertain = partial(_raise_uncertain, since, checked, mark)
-        try:
-            response = yield from send_once(config, request, max_idle=_MAX_IDLE)
-        except TransportFault as fault:
-            error: KreaError = connection_error(request, fault)
-            if fault.sent:
-                uncertain(error)
-        except BaseException as interruption:
-            if not isinstance(interruption, Exception):
-                interruption.add_note(_PERHAPS_STARTED)
-            raise
-        else:
-            if response.success:
-                return (yield from _accepted(config, request, response, uncertain))
-            error = status_error(request, response)
-            if response.status not in _SURELY_REFUSED:
-                uncertain(error)
-            if not isinstance(error, RateLimitError):
-                raise error
-        yield from patience.pause_or_raise(error)
+        answer = yield from _noting(config, _send_paid(config, request, uncertain))
+        if isinstance(answer, Job):
+            return answer
+        yield from patience.pause_or_raise(answer)
+
+
+def _noting(config: Config, sending: Steps[T]) -> Steps[T]:
+    """Say of an interruption that a job may have been started, unless it says more already."""
+    try:
+        return (yield from sending)
+    except BaseException as interruption:
+        quiet = isinstance(interruption, (Exception, GeneratorExit))
+        if not quiet and not getattr(interruption, "__notes__", None):
+            interruption.add_note(_PERHAPS_STARTED)
+            # Cancelled tasks are seldom looked at: what may have been left goes to the log, too.
+            yield from tell(config, "left", outcome="perhaps started")
+        raise
+
+
+def _send_paid(
+    config: Config, request: Request, uncertain: Callable[[KreaError], NoReturn]
+) -> Steps[Job | KreaError]:
+    """Send the paid request; return its job, or the error after which it may be sent again."""
+    try:
+        response = yield from send_once(config, request, max_idle=_MAX_IDLE)
+    except TransportFault as fault:
+        error: KreaError = connection_error(request, fault)
+        if fault.sent:
+            uncertain(error)
+        return error
+    if response.success:
+        return (yield from _accepted(config, request, response, uncertain))
+    error = status_error(request, response)
+    if response.status not in _SURELY_REFUSED:
+        uncertain(error)
+    if not isinstance(error, RateLimitError):
+        raise error
+    return error
 
 
 def _accepted(
@@ -172,8 +194,9 @@ def _accepted(
     response: Response,
     uncertain: Callable[[KreaError], NoReturn],
 ) -> Steps[Job]:
+    moment = yield from today()
     try:
-        job = _wire.read_job(response, request.operation, config.account, (yield from today()))
+        job = _wire.read_job(response, request.operation, config.account, moment)
     except InvalidResponseError as error:
         uncertain(error)
     try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from krea_aleph.errors import one_line
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -60,5 +62,6 @@ def _line(event: Event) -> str:
     if event.duration is not None:
         facts["seconds"] = round(event.duration, 3)
     return " ".join(
-        [event.kind, *(f"{name}={value}" for name, value in facts.items() if value is not None)]
+        # Some words are the server's: they must not look like another line of the log.
+        [event.kind, *(f"{name}={one_line(str(v))}" for name, v in facts.items() if v is not None)]
     )

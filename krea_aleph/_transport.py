@@ -237,17 +237,17 @@ class _Pool:
         url = httpcore.URL(
             scheme=self._base.scheme, host=self._base.host, port=self._base.port, target=target
         )
-        headers = [*self._headers, *_encoded(request.headers), *_encoded(_about(request, content))]
-        # Set in place, so that no local variable of ours holds the key.
-        headers.append((b"authorization", b"Bearer " + key.reveal().encode("ascii")))
-        return Message(
+        message = Message(
             request.method,
             url,
-            headers,
+            [*self._headers, *_encoded(request.headers), *_encoded(_about(request, content))],
             deadline=deadline,
             timeouts=self._timeouts,
             content=content,
         )
+        # Set in place, so that no local variable of ours holds the key.
+        message.headers.append((b"authorization", b"Bearer " + key.reveal().encode("ascii")))
+        return message
 
     def _fetch_message(self, step: Fetch, deadline: Deadline) -> Message:
         """Return the request for an output: nothing in it says who is asking.
@@ -411,6 +411,8 @@ class AsyncPool(_Pool):
     async def _perform(
         self, route: _Route, message: Message, max_idle: float | None, read: Any
     ) -> Reply:
+        from anyio import CancelScope  # noqa: PLC0415 - see clocks
+
         self._connections.check()
         async with self._places():
             message.deadline.begin()
@@ -422,7 +424,8 @@ class AsyncPool(_Pool):
                 finally:
                     await reply.close()
             except BaseException as error:  # noqa: BLE001 - raised again as what it means
-                await line.aclose()
+                with CancelScope(shield=True):  # or else the cancellation would be raised from here
+                    await line.aclose()
                 raise_fault(error)
             if self._connections.closed:
                 await line.aclose()
@@ -438,16 +441,22 @@ class AsyncPool(_Pool):
         """
         import anyio.lowlevel  # noqa: PLC0415 - see clocks
 
-        shared, loop = self._connections, anyio.lowlevel.current_token()
+        shared = self._connections
         if shared.async_places is None:
-            shared.loop = loop
+            shared.loop = anyio.lowlevel.current_token()
             shared.async_places = anyio.Semaphore(MAX_IN_FLIGHT, fast_acquire=True)
-        elif shared.loop != loop:
+        self._refuse_other_loop()
+        return shared.async_places
+
+    def _refuse_other_loop(self) -> None:
+        import anyio.lowlevel  # noqa: PLC0415 - see clocks
+
+        loop = self._connections.loop
+        if loop is not None and loop != anyio.lowlevel.current_token():
             raise ConfigError(
                 "this AsyncAleph belongs to another event loop, where its connections are.",
                 hint="Make one inside each asyncio.run, and close it there.",
             )
-        return shared.async_places
 
     def usable(self) -> bool:
         """Whether requests can be made from here: only on the event loop that they were made on."""
@@ -468,7 +477,12 @@ class AsyncPool(_Pool):
             await line.aclose()
 
     async def close(self) -> None:
-        """Close every connection; those in use close when they come back."""
+        """Close every connection; those in use close when they come back.
+
+        Raises:
+            ConfigError: They belong to another event loop.
+        """
+        self._refuse_other_loop()
         await self._close(*self._connections.drain())
 
 
@@ -593,7 +607,7 @@ def raise_fault(error: BaseException) -> NoReturn:
     that report errors print their variables: those frames are dropped.
     """
     if isinstance(error, KreaError | TransportFault) or not isinstance(error, Exception):
-        raise error.with_traceback(None)
+        raise _bare(error)
     sent = not isinstance(error, _NOT_SENT)
     timed_out = isinstance(error, _TIMED_OUT)
     raise TransportFault(_describe(error), sent=sent, timed_out=timed_out) from _bare(error)
@@ -621,11 +635,8 @@ def _describe(error: Exception) -> str:
 
 def _blotted(reply: Reply, body: bytes, key: Secret) -> Response:
     """Return an answer without the key in it: servers and proxies echo what they are sent."""
-    secret = key.reveal()
-    headers = {name: value.replace(secret, "***") for name, value in reply.headers.items()}
-    for form in {secret, secret.replace("/", "\\/")}:
-        body = body.replace(form.encode(), b"***")
-    return Response(reply.status, headers, body)
+    headers = {name: key.blot(value) for name, value in reply.headers.items()}
+    return Response(reply.status, headers, key.blot_bytes(body))
 
 
 def _encoded(headers: Mapping[str, str]) -> Headers:

@@ -349,11 +349,11 @@ class ModelUnavailableError(APIStatusError):
 
     def _next_steps(self) -> Iterator[str]:
         if self.replacement:
-            yield f"Move to {_shorten(self.replacement)}."
+            yield f"Move to {one_line(self.replacement)}."
         else:
             yield "No replacement is named: see whether a newer krea-aleph has one, or ask Krea."
         if self.migration_url:
-            yield f"How to move: {_shorten(self.migration_url)}"
+            yield f"How to move: {one_line(self.migration_url)}"
 
 
 class PayloadTooLargeError(APIStatusError):
@@ -457,7 +457,7 @@ class JobError(KreaError):
     _words = "ended without a result"
 
     def __init__(self, job: Job) -> None:
-        detail = ": ".join(part for part in (job.error_code, job.error_message) if part)
+        detail = one_line(": ".join(part for part in (job.error_code, job.error_message) if part))
         super().__init__(
             f"job {job.id} {self._words}{': ' + detail if detail else ''}.", job_id=job.id
         )
@@ -527,7 +527,7 @@ class WaitTimeoutError(KreaError, TimeoutError):
 
     def __init__(self, job: Job, seconds: float) -> None:
         super().__init__(
-            f"job {job.id} is still {job.status} after {seconds:g} s of waiting.",
+            f"job {job.id} is still {one_line(job.status)} after {seconds:g} s of waiting.",
             job_id=job.id,
             hint=f"It still runs: wait again with wait({job.id!r}), or cancel({job.id!r}).",
         )
@@ -661,8 +661,8 @@ def read_body(body: bytes) -> tuple[Any, str]:
     try:
         parsed = json.loads(text)
     except (ValueError, RecursionError):
-        return (text or None), _shorten(_page_title(text) or text)
-    return parsed, _shorten(", ".join(_words(parsed, _DEEPEST_WORDS)))
+        return (text or None), one_line(_page_title(text) or text)
+    return parsed, one_line(", ".join(_words(parsed, _DEEPEST_WORDS)))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -707,7 +707,7 @@ def _page_title(text: str) -> str:
     return f"HTML page {' '.join(found[1].split())!r}" if found else ""
 
 
-def _shorten(text: str) -> str:
+def one_line(text: str) -> str:
     """Return text on one printable line: it goes to terminals and logs."""
     line = " ".join(text.split())
     clean = "".join(character if character.isprintable() else "?" for character in line)

@@ -82,6 +82,10 @@ UPDATE records SET fingerprint = :fingerprint, fields = :fields, phase = :phase,
     mark = :mark, job_id = :job_id, path = :path, version = :version, updated_at = :updated_at
 WHERE account = :account AND intent = :intent AND version = :version - 1
 """
+_TAKE_TURN: Final = """
+INSERT INTO turns VALUES (?, ?)
+ON CONFLICT (account) DO UPDATE SET holder = excluded.holder WHERE holder = ?
+"""
 # Webhooks come within hours of a submit; what is older than this is of no use to anybody.
 _DELIVERIES_KEPT: Final = 30 * 86_400.0
 _FORGET: Final = "DELETE FROM deliveries WHERE touched_at < ?"
@@ -289,16 +293,13 @@ class SQLiteStore:
     def lock(self, account: str, holder: str) -> bool:
         """Take the account's turn to submit; False while somebody alive has it."""
         with self._opened() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                row = connection.execute("SELECT holder FROM turns WHERE account = ?", [account])
-                found = row.fetchone()
-                free = found is None or found[0] == holder or not self.alive(found[0])
-                if free:
-                    connection.execute("REPLACE INTO turns VALUES (?, ?)", [account, holder])
-            finally:
-                connection.execute("COMMIT")
-            return free
+            row = connection.execute("SELECT holder FROM turns WHERE account = ?", [account])
+            found = row.fetchone()
+            before = "" if found is None else found[0]
+            if before not in {"", holder} and self.alive(before):
+                return False
+            # One statement and no transaction: Ctrl-C in the middle of one would leave it open.
+            return connection.execute(_TAKE_TURN, [account, holder, before]).rowcount > 0
 
     def unlock(self, account: str, holder: str) -> None:
         """Give the turn back, if it is one's own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +17,12 @@ from krea_aleph import (
     InsufficientCreditsError,
     IntentBusyError,
     IntentConflictError,
+    InternalServerError,
     InvalidRequestError,
     JobClaimedError,
+    PermissionDeniedError,
     RateLimitError,
+    Record,
     RetryPolicy,
     SQLiteStore,
     SubmitUncertainError,
@@ -407,3 +411,105 @@ def test_since_is_a_moment_that_lists_can_be_asked_for(studio: Any, emulator: Em
     assert timedelta(0) <= now - lost.value.since <= timedelta(minutes=5)
     assert len(list(studio.list_jobs(created_after=lost.value.since))) == 1
     assert threading.active_count() < 50
+
+
+class Balky(SQLiteStore):
+    """A store that is interrupted at a write of some phase: before it is made, or after."""
+
+    def __init__(self, path: Path, phase: str, *, after: bool) -> None:
+        super().__init__(path)
+        self._interrupted = (phase, after)
+
+    def write(self, record: Record) -> Record | None:
+        """Store a record, and let Ctrl-C come once."""
+        phase, after = self._interrupted
+        if record.phase != phase:
+            return super().write(record)
+        self._interrupted = ("", False)
+        if after:
+            super().write(record)
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("after", [True, False])
+@pytest.mark.parametrize("phase", ["new", "posting", "accepted"])
+def test_an_interrupted_call_holds_nothing_back(
+    tmp_path: Path, emulator: Emulator, phase: str, *, after: bool
+) -> None:
+    """Ctrl-C at any write leaves the intent free for this very process, and pays once."""
+    store = Balky(tmp_path / "jobs.sqlite3", phase, after=after)
+    with emulator.aleph(virtual_time=True, store=store, exclusive=True) as alone:
+        with pytest.raises(KeyboardInterrupt):
+            alone.submit(CLIP, "night", intent="shot-1")
+        begun = emulator.clock.monotonic()
+        job = alone.submit(CLIP, "night", intent="shot-1")
+        assert [job.id] == [job.id for job in emulator.jobs]
+        # What was known of the job has been written down: nothing has to settle.
+        settled = emulator.clock.monotonic() - begun >= 50
+        assert settled == (phase == "posting" and after)
+        assert alone.submit(CLIP, "day", intent="shot-2").id != job.id
+
+
+def test_a_cancelled_task_holds_nothing_back(store: SQLiteStore, emulator: Emulator) -> None:
+    """The same for asyncio's own cancellation, which by itself leaves worker threads running."""
+
+    async def main() -> None:
+        async with emulator.async_aleph(store=store) as aleph:
+            for pause in range(12):
+                task = asyncio.ensure_future(aleph.submit(CLIP, "night", intent=f"shot-{pause}"))
+                for _ in range(pause):
+                    await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.wait([task])
+                record = await asyncio.to_thread(store.read, "default", f"shot-{pause}")
+                assert record is None or record.holder == ""
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("date", ["Thu, 01 Jan 2099 00:00:00 GMT", "yesterday"])
+def test_the_date_of_an_error_page_proves_nothing(
+    aleph: Any, emulator: Emulator, date: str
+) -> None:
+    """A gateway's clock may be anything: a job is not proved away by what it shows."""
+    aleph.wait(aleph.submit(CLIP, "night"))
+    page = {"status": 403, "body": "<html></html>", "headers": {"Date": date}}
+    emulator.fault(Fault(operation="get_job", **page))
+    with pytest.raises(PermissionDeniedError):
+        aleph.get(emulator.jobs[0].id)
+    emulator.fault(LOST)
+    with pytest.raises(SubmitUncertainError) as lost:
+        aleph.submit(CLIP, "day")
+    with pytest.raises(SubmitUncertainError) as caught:
+        aleph.recover(lost.value)
+    assert emulator.jobs[1].id in {job.id for job in caught.value.candidates}
+
+
+@pytest.mark.krea_emulator(skew=-7200.0)
+def test_candidates_are_found_on_a_server_whose_clock_is_behind(
+    aleph: Any, emulator: Emulator
+) -> None:
+    """A cold client has no mark of the server's; its own clock is put right by the first answer."""
+    emulator.fault(LOST)
+    with pytest.raises(SubmitUncertainError) as lost:
+        aleph.submit(CLIP, "night")
+    with pytest.raises(SubmitUncertainError) as caught:
+        aleph.recover(lost.value)
+    assert [job.id for job in caught.value.candidates] == [emulator.jobs[0].id]
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_recovery_that_fails_leaves_the_question_open(
+    open_client: Any, store: SQLiteStore, emulator: Emulator, *, stored: bool
+) -> None:
+    """Errors of the asking must not say that it is safe to pay again."""
+    aleph = open_client(store=store, exclusive=True) if stored else open_client()
+    emulator.fault(LOST)
+    with pytest.raises(SubmitUncertainError) as lost:
+        aleph.submit(CLIP, "night")
+    for ask in (aleph.recover, lambda error: aleph.adopt(error, emulator.jobs[0].id)):
+        emulator.fault(Fault(operation="*", status=503, times=4))
+        with pytest.raises(InternalServerError, match="is still open") as caught:
+            ask(lost.value)
+        assert (caught.value.charged, caught.value.resubmit) == ("unknown", "never")
+    assert aleph.adopt(lost.value, emulator.jobs[0].id).id == emulator.jobs[0].id

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import logging
+import socket
 import ssl
 import traceback
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpcore
 import httpx
 import pytest
 import trustme
@@ -28,6 +31,7 @@ from krea_aleph import (
     KreaError,
     RetryPolicy,
 )
+from krea_aleph._line import Deadline, Message
 from krea_aleph.emulator import Emulator, Fault
 from local_network import http_proxy, tls_front
 
@@ -386,3 +390,81 @@ def test_an_async_client_is_closed_by_its_context(emulator: Emulator) -> None:
             await aleph.get("some-job")
 
     asyncio.run(main())
+
+
+@pytest.fixture
+def mute() -> Iterator[socket.socket]:
+    """A port that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "asyncio's own", "trio"])
+def test_a_handshake_that_is_cancelled_leaves_no_socket(mute: socket.socket, backend: str) -> None:
+    """A task that is cancelled while TLS begins closes what it has opened."""
+    url = f"https://127.0.0.1:{mute.getsockname()[1]}"
+
+    async def main() -> None:
+        async with AsyncAleph(base_url=url, api_key="a:b", trust_env=False) as aleph:
+            if backend == "asyncio's own":
+                task = asyncio.ensure_future(aleph.get("some-job"))
+                connection, _ = await asyncio.to_thread(mute.accept)
+                task.cancel()
+                await asyncio.wait([task])
+            else:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(aleph.get, "some-job")
+                    connection, _ = await anyio.to_thread.run_sync(mute.accept)
+                    tasks.cancel_scope.cancel()
+            await anyio.to_thread.run_sync(_read_to_the_end, connection)
+
+    anyio.run(main, backend="trio" if backend == "trio" else "asyncio")
+
+
+def _read_to_the_end(connection: socket.socket) -> None:
+    connection.settimeout(10)
+    with connection:
+        while connection.recv(65536):
+            pass
+
+
+def test_a_cancelled_request_shows_no_key(emulator: Emulator) -> None:
+    """What is cancelled while it is sent carries no frame that holds the request."""
+    emulator.fault(Fault(operation="get_job", stall=60, times=None))
+    seen: list[BaseException] = []
+
+    async def look(aleph: AsyncAleph) -> None:
+        try:
+            await aleph.get("some-job")
+        except BaseException as error:
+            seen.append(error)
+            raise
+
+    async def main() -> None:
+        async with emulator.async_aleph() as aleph:
+            with anyio.move_on_after(0.05):
+                await look(aleph)
+
+    for backend in ("asyncio", "trio"):
+        anyio.run(main, backend=backend)
+    for error in seen:
+        shown = "".join(
+            traceback.TracebackException.from_exception(error, capture_locals=True).format()
+        )
+        assert emulator.key.rpartition(":")[2] not in shown
+    assert len(seen) == 2
+
+
+def test_a_body_that_is_not_streamed_leaves_nothing_half_way() -> None:
+    """Both colours iterate it, as often as need be, and no asynchronous generator is involved."""
+    message = Message("POST", httpcore.URL("http://a/"), [], deadline=Deadline(), timeouts={})
+    for content in (b"body", None):
+        message.content = content
+        stream: Any = message.core().stream
+        assert not inspect.isasyncgen(aiter(stream))
+
+        async def gathered(stream: Any = stream) -> list[bytes]:
+            return [piece async for piece in stream]
+
+        for _ in range(2):
+            assert list(stream) == asyncio.run(gathered()) == [content or b""]

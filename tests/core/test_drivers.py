@@ -1,11 +1,15 @@
 """The two drivers, in three colours: scripted operations, a clock that only counts."""
 
+import asyncio
+import linecache
 import logging
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from itertools import islice
+from types import FrameType
 from typing import Any, TypeVar, cast
 
 import anyio
@@ -569,3 +573,84 @@ def test_steps_are_values() -> None:
         False,
     ]
     assert Served().pieces == ()
+
+
+def test_asyncios_own_cancellation_waits_for_a_worker_thread() -> None:
+    """What a thread has begun has ended when the operation goes on: nothing is half done then."""
+    begun, may_end = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def work() -> None:
+        begun.set()
+        may_end.wait(10)
+        done.append("worked")
+
+    def operation() -> Steps[None]:
+        try:
+            yield from call(work)
+        finally:
+            done.append("went on")
+
+    async def main() -> None:
+        config = configured(clock=Ticking())
+        task = asyncio.ensure_future(AsyncDriver(config, cast("Any", None)).run(operation()))
+        await asyncio.to_thread(begun.wait, 10)
+        task.cancel()
+        await asyncio.sleep(0)
+        assert not done
+        may_end.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert done == ["worked", "went on"]
+
+
+def test_ctrl_c_between_two_steps_reaches_the_operation() -> None:
+    """A step that was performed is known to the operation even if its result never arrived."""
+    told: list[str] = []
+
+    def operation() -> Steps[None]:
+        try:
+            yield from now()
+        except KeyboardInterrupt:
+            told.append("interrupted")
+            raise
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        ours = frame.f_code.co_filename == _drivers.__file__
+        at_send = "flight.send(reply)" in linecache.getline(_drivers.__file__, frame.f_lineno)
+        if ours and event == "line" and at_send:
+            raise KeyboardInterrupt
+        return trace if ours else None
+
+    driver = SyncDriver(configured(clock=Ticking()), cast("Any", None))
+    sys.settrace(trace)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            driver.run(operation())
+    finally:
+        sys.settrace(None)
+    assert told == ["interrupted"]
+
+
+def test_ctrl_c_within_an_operation_is_its_own() -> None:
+    """What has come out of an operation that is over is not thrown into it again."""
+
+    def operation() -> Steps[None]:
+        yield from now()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        SyncDriver(configured(clock=Ticking()), cast("Any", None)).run(operation())
+
+
+def test_words_of_a_server_cannot_look_like_lines_of_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A status with a line end in it is one line, and no control character comes through."""
+    status = "queued\n2027-01-01 submitted job=forged\x1b[2J"
+    with caplog.at_level(logging.DEBUG, "krea_aleph"):
+        publish(Event("changed", "default", "j1", attributes={"status": status}), None)
+    assert "\n" not in caplog.messages[0]
+    assert "\x1b" not in caplog.messages[0]

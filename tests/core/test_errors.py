@@ -495,3 +495,14 @@ def test_a_model_that_was_switched_off(
     assert error.hint in str(error)
     assert str(error).isprintable()
     assert pickle.loads(pickle.dumps(error)) == error  # noqa: S301 - our own bytes
+
+
+def test_what_a_job_says_is_one_printable_line() -> None:
+    """A server's words in the message of a job's error cannot break a log or a terminal."""
+    words = "blocked\nsubmitted job=forged \x1b[2J \ud800 " + "x" * 5000
+    job = Job("j1", "failed", error_code="nsfw\n", error_message=words)
+    for error in (from_job(job), WaitTimeoutError(Job("j1", "queued\n" * 500), 5.0)):
+        assert error is not None
+        assert str(error).isprintable()
+        assert len(str(error)) < 1000
+    assert job.error_message == words

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -210,6 +212,31 @@ def test_its_repr_says_where_it_is(path: Path) -> None:
     """Logs show which store it is; the nonce of a record is not shown."""
     assert repr(SQLiteStore(path)) == f"SQLiteStore({str(path)!r})"
     assert _record().nonce not in repr(_record())
+
+
+@pytest.mark.parametrize("line", range(1, 12))
+def test_an_interrupted_turn_locks_nobody_out(path: Path, line: int) -> None:
+    """Ctrl-C at any line of taking a turn leaves no transaction behind: others go on at once."""
+    store, other = SQLiteStore(path), SQLiteStore(path)
+    left = line
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal left
+        if frame.f_code.co_name != "lock":
+            return None
+        left -= event == "line"
+        if left == 0:
+            left = -1
+            raise KeyboardInterrupt
+        return trace
+
+    sys.settrace(trace)
+    with suppress(KeyboardInterrupt):
+        store.lock("studio", f"{store.holder()}:1")
+    sys.settrace(None)
+    assert store.write(_record()) is not None
+    assert other.read("studio", "shot-1") is not None
+    assert other.write(_record("shot-2")) is not None
 
 
 def test_deliveries_are_counted_by_job(path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from krea_aleph import _wire
-from krea_aleph._steps import RefreshKey, Report, Response, Send, Sleep
+from krea_aleph._steps import RefreshKey, Report, Response, Send, Sleep, Today
 from krea_aleph._submit import submit
 from krea_aleph._wire import Draft
 from krea_aleph.errors import (
@@ -293,6 +293,18 @@ def test_an_interruption_right_after_acceptance() -> None:
     with pytest.raises(KeyboardInterrupt) as caught:
         play(stage)
     assert JOB_ID in notes(caught.value)
+
+
+@pytest.mark.parametrize("step", [Today, Report])
+def test_an_interruption_between_the_answer_and_its_reading(step: Any) -> None:
+    """Ctrl-C just after the answer has come says that there may be a job, and the log does too."""
+    turn = 3 if step is Today else 1
+    stage = Stage(ACCEPTED, interruption=Interruption(KeyboardInterrupt(), at(step, turn)))
+    with pytest.raises(KeyboardInterrupt) as caught:
+        play(stage)
+    assert "may have been" in notes(caught.value)
+    left = [event for event in stage.events if event.kind == "left"]
+    assert [event.attributes for event in left] == [{"outcome": "perhaps started"}]
 
 
 def test_an_interruption_before_the_next_try() -> None:

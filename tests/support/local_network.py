@@ -7,6 +7,7 @@ import socket
 import socketserver
 import ssl
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -50,11 +51,22 @@ def _pump(one: socket.socket, other: socket.socket) -> None:
 
 
 @contextmanager
-def tls_front(port: int, context: ssl.SSLContext) -> Iterator[int]:
-    """Speak TLS on a new port and pass everything on to another port of this machine."""
+def tls_front(
+    port: int, context: ssl.SSLContext, spoiled: deque[bool] | None = None
+) -> Iterator[int]:
+    """Speak TLS on a new port and pass everything on to another port of this machine.
+
+    Args:
+        port: Where to pass it on.
+        context: The server's.
+        spoiled: For each connection to come, whether its handshake goes wrong.
+    """
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
+            if spoiled and spoiled.popleft():
+                self.request.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                return
             with (
                 context.wrap_socket(self.request, server_side=True) as client,
                 socket.create_connection(("127.0.0.1", port)) as behind,
@@ -66,11 +78,12 @@ def tls_front(port: int, context: ssl.SSLContext) -> Iterator[int]:
 
 
 class Proxy:
-    """What an HTTP proxy has been asked for, and whether it refuses."""
+    """What an HTTP proxy has been asked for, and whether it refuses: all, or those to come."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
         self.refuse = False
+        self.fates: deque[bool] = deque()
         self.url = ""
 
 
@@ -89,7 +102,7 @@ def http_proxy() -> Iterator[Proxy]:
                 head += line
             method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
             proxy.seen.append(f"{method} {target}")
-            if proxy.refuse:
+            if proxy.refuse or (proxy.fates and proxy.fates.popleft()):
                 self.wfile.write(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
             elif method == "CONNECT":
                 self._tunnel(target)
