@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
+from colours import CLIP
 from krea_aleph import (
     APIStatusError,
     AuthenticationError,
@@ -22,8 +23,6 @@ from krea_aleph import (
     UploadError,
 )
 from krea_aleph.emulator import Emulator, Fault
-
-from .conftest import CLIP
 
 URL = "https://example.com/in.mp4"
 
