@@ -38,7 +38,7 @@ UPLOAD_KINDS: Final = frozenset(
         "audio/mpeg",
     }
 )
-_PIECE_BYTES: Final = 64 * 1024
+_PIECE_BYTES: Final = 256 * 1024
 _HEAD_BYTES: Final = 4096
 _SMALL_BYTES: Final = 2**20
 # The coarsest clock of a file system in use, and a margin.

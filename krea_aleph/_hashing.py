@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # worth having one.
 _BATCH_BYTES: Final = 2**20
 # How many batches may wait: enough to overlap, and little memory.
-_WAITING: Final = 2
+_WAITING: Final = 6
 
 
 class Hashing:

@@ -67,8 +67,8 @@ MAX_IN_FLIGHT: Final = 100
 # A page of 1,000 jobs is some 500 KiB; no honest answer comes near this.
 MAX_ANSWER_BYTES: Final = 32 * 2**20
 _CONNECT_SECONDS: Final = 15.0
-_MIB: Final = 2**20
-_PIECES_AT_ONCE: Final = 8
+_BATCH_BYTES: Final = 2**21
+_PIECES_AT_ONCE: Final = 4
 
 # Raised before anything of the request can have left.
 _NOT_SENT: Final = (
@@ -500,7 +500,7 @@ class _Batch:
         self._pieces.append(piece)
         self._size += len(piece)
         self._pace.took(len(piece))
-        return self.write() if self._size >= _MIB else None
+        return self.write() if self._size >= _BATCH_BYTES else None
 
     async def write(self) -> None:
         """Write what has been taken."""
