@@ -42,6 +42,9 @@ class Violation(AssertionError):  # noqa: N818 - the word for it
         replay = f"PYTHONPATH=tests/support .venv/bin/python -m weather {scene.seed}"
         super().__init__(f"{what}\n  weather: {', '.join(scene.kinds)}\n  again: {replay}")
 
+    def __reduce__(self) -> tuple[type[AssertionError], tuple[str]]:
+        return AssertionError, (str(self),)  # a scene goes to no other process
+
 
 # Errors
 

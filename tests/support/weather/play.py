@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -60,8 +60,17 @@ class Run:
     doubled: int = 0
 
 
-def play_many(seeds: Iterable[int], folder: Path) -> Iterator[Run]:
+def play_many(
+    seeds: Iterable[int],
+    folder: Path,
+    on_failure: Callable[[int, Exception], None] | None = None,
+) -> Iterator[Run]:
     """Play the runs of some seeds on one stage, and yield what came of each.
+
+    Args:
+        seeds: The seeds.
+        folder: Where they write.
+        on_failure: Told of runs that failed, which do not end the others then.
 
     Raises:
         Violation: Something happened that must never happen.
@@ -73,7 +82,14 @@ def play_many(seeds: Iterable[int], folder: Path) -> Iterator[Run]:
         gc.freeze()  # the collector runs after each run, and what was there before is no concern
         try:
             for seed in seeds:
-                yield play(seed, stage, folder)
+                try:
+                    run = play(seed, stage, folder)
+                except Exception as error:
+                    if on_failure is None:
+                        raise
+                    on_failure(seed, error)
+                else:
+                    yield run
         finally:
             gc.unfreeze()
 

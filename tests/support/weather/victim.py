@@ -17,6 +17,8 @@ from typing import Any
 import trio
 
 from krea_aleph import Aleph, AsyncAleph, KreaError, SQLiteStore
+from krea_aleph.clocks import RealClock
+from krea_aleph.models import Bell
 from weather.leaving import is_ours
 
 SPEED = 300.0
@@ -34,15 +36,13 @@ class FastClock:
         """Return Unix time in seconds, of a time to come."""
         return _START + (time.time() - _START) * SPEED
 
-    def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float, bell: Bell | None = None) -> None:
         """Let seconds pass."""
-        time.sleep(max(0.0, seconds) / SPEED)
+        RealClock().sleep(max(0.0, seconds) / SPEED, bell)
 
-    async def asleep(self, seconds: float) -> None:
+    async def asleep(self, seconds: float, bell: Bell | None = None) -> None:
         """Let seconds pass for a task."""
-        import anyio  # noqa: PLC0415 - only programs of that colour need it
-
-        await anyio.sleep(max(0.0, seconds) / SPEED)
+        await RealClock().asleep(max(0.0, seconds) / SPEED, bell)
 
     def busy(self) -> AbstractContextManager[None]:
         """Time passes whatever is in flight."""
