@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import select
 import socket
 import socketserver
 import ssl
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,10 +39,11 @@ def serving(server: Server) -> Iterator[int]:
         server.server_close()
 
 
-def _pump(one: socket.socket, other: socket.socket) -> None:
-    """Carry bytes both ways until a side ends."""
+def _pump(one: socket.socket, other: socket.socket, pieces: int | None = None) -> None:
+    """Carry bytes both ways until a side ends, or for so many pieces."""
+    left = math.inf if pieces is None else pieces
     with suppress(OSError):
-        while True:
+        while left > 0:
             ready: list[socket.socket] = select.select([one, other], [], [], 10)[0]
             pending = [one] if isinstance(one, ssl.SSLSocket) and one.pending() else []
             for source in ready or pending:
@@ -48,27 +51,40 @@ def _pump(one: socket.socket, other: socket.socket) -> None:
                 if not data:
                     return
                 (other if source is one else one).sendall(data)
+                left -= 1
 
 
 @contextmanager
 def tls_front(
-    port: int, context: ssl.SSLContext, spoiled: deque[bool] | None = None
+    port: int,
+    context: ssl.SSLContext,
+    fate: Callable[[], str] = str,
+    others: Mapping[str, ssl.SSLContext] | None = None,
 ) -> Iterator[int]:
     """Speak TLS on a new port and pass everything on to another port of this machine.
 
     Args:
         port: Where to pass it on.
         context: The server's.
-        spoiled: For each connection to come, whether its handshake goes wrong.
+        fate: Asked for each connection what goes wrong with its handshake, "" being nothing:
+            "no TLS", "cut", "cut in the middle", or the name of one of the others.
+        others: Contexts of the server's by the names of fates.
     """
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            if spoiled and spoiled.popleft():
+            wrong = fate()
+            if wrong == "no TLS":
                 self.request.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-                return
+            elif wrong == "cut in the middle":
+                self.request.recv(16)
+                self.request.sendall(b"\x16\x03\x03\x00\x7a\x02\x00")
+            elif wrong != "cut":
+                self._pass_on((others or {}).get(wrong, context))
+
+        def _pass_on(self, chosen: ssl.SSLContext) -> None:
             with (
-                context.wrap_socket(self.request, server_side=True) as client,
+                chosen.wrap_socket(self.request, server_side=True) as client,
                 socket.create_connection(("127.0.0.1", port)) as behind,
             ):
                 _pump(client, behind)
@@ -78,13 +94,27 @@ def tls_front(
 
 
 class Proxy:
-    """What an HTTP proxy has been asked for, and whether it refuses: all, or those to come."""
+    """What an HTTP proxy has been asked for, and what goes wrong: with all, or those to come.
+
+    A fate is a status that it refuses with, "silent", or "dies" for a tunnel that is soon cut.
+    """
 
     def __init__(self) -> None:
         self.seen: list[str] = []
+        self.met: list[str] = []
         self.refuse = False
-        self.fates: deque[bool] = deque()
+        self.fates: deque[str] = deque()
         self.url = ""
+
+    def next_fate(self) -> str:
+        """Return what goes wrong with the next request, "" being nothing."""
+        fate = self.fates.popleft() if self.fates else ""
+        self.met.append("407" if self.refuse else fate)
+        return self.met[-1]
+
+
+# What passes through a tunnel that dies: a handshake as a rule, and the beginning of a request.
+_DYING = 4
 
 
 @contextmanager
@@ -102,18 +132,19 @@ def http_proxy() -> Iterator[Proxy]:
                 head += line
             method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
             proxy.seen.append(f"{method} {target}")
-            if proxy.refuse or (proxy.fates and proxy.fates.popleft()):
-                self.wfile.write(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
-            elif method == "CONNECT":
-                self._tunnel(target)
-            else:
+            fate = proxy.next_fate()
+            if fate.isdecimal():
+                self.wfile.write(f"HTTP/1.1 {fate} {HTTPStatus(int(fate)).phrase}\r\n\r\n".encode())
+            elif method == "CONNECT" and fate != "silent":
+                self._tunnel(target, _DYING if fate == "dies" else None)
+            elif fate != "silent":
                 self._forward(head, target)
 
-        def _tunnel(self, target: str) -> None:
+        def _tunnel(self, target: str, pieces: int | None) -> None:
             host, _, port = target.rpartition(":")
             with socket.create_connection((host, int(port))) as behind:
                 self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                _pump(self.request, behind)
+                _pump(self.request, behind, pieces)
 
         def _forward(self, head: bytes, target: str) -> None:
             parts = urlsplit(target)

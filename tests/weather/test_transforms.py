@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from weather import results
-from weather.kinds import KINDS
+from weather.every_kind import KINDS
 from weather.play import play_many
 
 FIRST = int(os.environ.get("WEATHER_FIRST_SEED", "1"))

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from krea_aleph import KreaError, SubmitUncertainError
 from weather.leaving import is_ours
+from weather.scene import SECRET
 
 if TYPE_CHECKING:
     from weather.scene import Scene, Wish
@@ -102,8 +103,8 @@ def _frames(trace: TracebackType | None) -> Iterator[FrameType]:
 
 def refuse_secret(scene: Scene, text: str, where: str) -> None:
     """Complain if a text holds a key."""
-    if any(key.rpartition(":")[2] in text for key in scene.keys):
-        raise Violation(scene, f"the key shows in {where}")
+    if any(key.rpartition(":")[2] in text for key in scene.keys) or SECRET in text:
+        raise Violation(scene, f"a secret shows in {where}")
 
 
 # Money and files
@@ -160,7 +161,8 @@ def check_folder(scene: Scene) -> None:
         [record.getMessage() for record in scene.log]
         + ["".join([str(error), *getattr(error, "__notes__", [])]) for error in _told(scene)]
     )
-    usual = {"shot.mp4"} | {path.name for wish in scene.wishes for path in _paths(wish)}
+    usual = {"shot.mp4"} | {f"shot{wish.number}.mp4" for wish in scene.wishes}
+    usual |= {path.name for wish in scene.wishes for path in _paths(wish)}
     for path in scene.folder.iterdir():
         kept = path.name.startswith("jobs.sqlite3") or path.name in usual
         if scene.leaving.anywhere and path.suffix == ".part":
@@ -172,6 +174,39 @@ def check_folder(scene: Scene) -> None:
 
 def _told(scene: Scene) -> list[BaseException]:
     return [error for wish in scene.wishes for error in wish.told]
+
+
+def check_updates(scene: Scene, wish: Wish) -> None:
+    """See that what was told on the way is about this wish's jobs, and ends as the server says."""
+    jobs = {job.id: job.status for job in scene.jobs_of(wish)}
+    for update in wish.updates:
+        known = jobs.get(update.job.id)  # a cancelled job may be deleted by now
+        if known is None and update.job.succeeded:
+            raise Violation(scene, f"{update.job} is no job of {wish.prompt}")
+        if update.job.finished and known is not None and update.job.status != known:
+            raise Violation(scene, f"{update.job} is {known}")
+
+
+def check_uploads(scene: Scene) -> None:
+    """See that what is not to be kept is deleted, and nothing that a job may still need."""
+    deleted = [
+        record.at
+        for record in scene.emulator.requests
+        if record.operation == "delete_asset" and record.status == 200
+    ]
+    if scene.keep_upload and deleted:
+        raise Violation(scene, "an upload was deleted that was to be kept")
+    for job in scene.emulator.jobs:
+        url = next((str(value) for name, value in job.body.items() if "video" in name), "")
+        ours = url.startswith(scene.emulator.base_url)
+        if ours and scene.emulator._service.library.find(url) is None:
+            ended = job.ended_at or float("inf")
+            if ended > max(deleted, default=0.0):
+                raise Violation(scene, f"the upload of {job.id} was deleted while it ran")
+    known = not any(r.operation == "upload_asset" and r.fault for r in scene.emulator.requests)
+    calm = scene.survived and not scene.twin and known
+    if calm and not scene.keep_upload and scene.emulator.assets:
+        raise Violation(scene, f"{scene.emulator.assets} were to be deleted")
 
 
 # What stays behind in the process
@@ -203,8 +238,14 @@ class Footprint:
 
 def _threads() -> Iterator[threading.Thread]:
     for thread in threading.enumerate():
-        if not thread.name.startswith(_PATIENT_THREADS):
+        if not thread.name.startswith(_PATIENT_THREADS) and not _of_a_server(thread):
             yield thread
+
+
+def _of_a_server(thread: threading.Thread) -> bool:
+    """Whether this is a worker of a loop that still runs: no client's does between the runs."""
+    loop = getattr(thread, "loop", None)
+    return loop is not None and loop.is_running()
 
 
 def _open_files() -> Counter[str]:

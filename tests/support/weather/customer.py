@@ -11,6 +11,7 @@ import inspect
 import pickle
 import re
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import anyio
@@ -75,9 +76,42 @@ class Customer:
         for _ in range(times):
             if not wish.may_submit or wish.ended:
                 break
-            await self._transform(client, wish)
+            await (self._both if self._scene.twin else self._transform)(client, wish)
             if wish.uncertain is not None and self._scene.dice.random() < 0.3:
                 await self._recover(client, wish, wish.uncertain)
+
+    async def _both(self, client: Any, wish: Wish) -> None:
+        """Have a wish together with somebody else, who has another client on the same store."""
+        scene, intent = self._scene, wish.intent
+        if scene.colour == "sync":
+            with scene.emulator.aleph(**scene.twin_options()) as twin, ThreadPoolExecutor(1) as pool:
+                other = pool.submit(twin.submit, scene.video_of(wish), wish.prompt, intent=intent)
+                await self._transform(client, wish)
+                self._note_twin(wish, other.exception() or other.result())
+            return
+        async with scene.emulator.async_aleph(**scene.twin_options()) as twin:
+
+            async def have_it_too() -> None:
+                try:
+                    video = scene.video_of(wish)
+                    came: object = await twin.submit(video, wish.prompt, intent=intent)
+                except Exception as error:  # noqa: BLE001 - looked at below
+                    came = error
+                self._note_twin(wish, came)
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(have_it_too)
+                await self._transform(client, wish)
+
+    def _note_twin(self, wish: Wish, came: object) -> None:
+        """Hold what somebody else was told to the same promises."""
+        if isinstance(came, KreaError):
+            check_error(self._scene, came)
+            wish.told.append(came)
+        elif not isinstance(came, Job):
+            raise Violation(self._scene, f"{came!r} is none of ours")
+        elif came.id not in {job.id for job in self._scene.jobs_of(wish)}:
+            raise Violation(self._scene, f"{came} is no job of {wish.prompt}")
 
     async def _transform(self, client: Any, wish: Wish) -> None:
         scene = self._scene
@@ -87,11 +121,13 @@ class Customer:
         await self._call(
             wish,
             lambda: client.transform(
-                scene.video,
+                scene.video_of(wish),
                 wish.prompt,
                 wish.output,
                 exists=exists,
                 wait_timeout=scene.wait_timeout,
+                on_update=lambda update: scene.update(wish, update),
+                keep_upload=scene.keep_upload,
                 **named,
             ),
         )
@@ -117,7 +153,10 @@ class Customer:
         """Ask what became of a lost request; where the library cannot tell, look for oneself."""
         copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - as another process gets it
         wish.uncertain = None
+        told = self._told_of(wish)
         found = await self._call(wish, lambda: client.recover(copy))
+        if told and isinstance(found, SubmitUncertainError):
+            raise Violation(self._scene, f"{told} came on its own path, and is not known: {found}")
         if found is None:
             wish.may_submit = True
         elif isinstance(found, Job):
@@ -126,6 +165,12 @@ class Customer:
             await self._decide(client, wish, found)
         elif isinstance(found, Left) or not wish.may_submit:
             wish.uncertain, wish.may_submit = error, False  # the question is still open
+
+    def _told_of(self, wish: Wish) -> set[str]:
+        """Return the jobs of a wish of which a webhook on their own paths was taken."""
+        paths = {(job.webhook_url, job.id) for job in self._scene.jobs_of(wish)}
+        taken = {(d.url, d.job_id) for d in self._scene.emulator.deliveries if d.answer == 200}
+        return {job_id for _, job_id in paths & taken}
 
     async def _decide(self, client: Any, wish: Wish, error: SubmitUncertainError) -> None:
         """Be the human who knows which candidate it is."""

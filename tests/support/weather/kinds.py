@@ -1,57 +1,20 @@
-"""The catalogue of bad weather: each kind with what the user sees of it."""
+"""What goes wrong with the API, its jobs, their files and the caller."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any, Final
 
-from krea_aleph import Checked, RetryPolicy
+from krea_aleph import Checked
+from weather.catalogue import Arm, kind
 from weather.scene import ANY, CREATE, DOWNLOAD, LIST, LOOK, UPLOAD, Scene
-
-Arm = Callable[[Scene], bool | None]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of weather.
-
-    Attributes:
-        name: What goes wrong.
-        sees: What the user sees of it.
-        arm: Lets it happen in a run; says whether the first call must succeed all the same, or
-            None where the run gives it no occasion.
-        group: Of kinds of one group only one happens in a run.
-        colours: The colours of client that can meet it.
-    """
-
-    name: str
-    sees: str
-    arm: Arm
-    group: str = ""
-    colours: tuple[str, ...] = ("sync", "asyncio", "trio")
-
-
-KINDS: Final[dict[str, Kind]] = {}
 
 HTML: Final = "<html><head><title>Bad gateway</title></head><body>busy</body></html>"
 # No resolver is asked about it: a host name may have 253 characters.
 NOWHERE: Final = ".".join(["nowhere" * 8] * 5)
 ENDLESS: Final = float("inf")
-
-
-def kind(
-    name: str, sees: str, *, group: str = "", colours: tuple[str, ...] | None = None
-) -> Callable[[Arm], Arm]:
-    """Enter a kind of weather into the catalogue."""
-
-    def enter(arm: Arm) -> Arm:
-        KINDS[name] = Kind(name, sees, arm, group, colours or ("sync", "asyncio", "trio"))
-        return arm
-
-    return enter
 
 
 # Answers of the API
@@ -439,42 +402,6 @@ def _several(scene: Scene) -> bool:
     return True
 
 
-# The network
-
-
-@kind("no address for Krea's name", "APIConnectionError; nothing was sent.", group="place")
-def _no_name(scene: Scene) -> bool:
-    scene.options |= {"base_url": f"http://{NOWHERE}", "trusted_hosts": (NOWHERE,)}
-    return False
-
-
-@kind("TLS that cannot be trusted", "APIConnectionError; nothing was sent.", group="place")
-def _no_trust(scene: Scene) -> bool:
-    scene.options |= {"base_url": scene.stage.gateway.url, "retry": RetryPolicy(attempts=2)}
-    return False
-
-
-def _through(scene: Scene, **more: Any) -> Iterator[bool]:
-    """Go through the gateway on many connections, and draw for each whether it fails."""
-    gateway = scene.stage.gateway
-    scene.options |= {"base_url": gateway.url, "ssl_context": gateway.trusting, **more}
-    scene.fault(operation=ANY, times=None, nth=1, every=scene.dice.randint(1, 3), close=True)
-    return (scene.dice.random() < 0.3 for _ in range(12))
-
-
-@kind("TLS handshakes that fail", "Nothing but a delay; APIConnectionError.", group="place")
-def _handshakes(scene: Scene) -> bool:
-    scene.stage.gateway.spoiled.extend(_through(scene))
-    return False
-
-
-@kind("proxy that refuses CONNECT", "Nothing but a delay; APIConnectionError.", group="place")
-def _no_tunnel(scene: Scene) -> bool:
-    proxy = scene.stage.gateway.proxy
-    proxy.fates.extend(_through(scene, proxy=proxy.url))
-    return False
-
-
 # The upload
 
 
@@ -535,6 +462,8 @@ def _deadline(scene: Scene) -> bool:
 
 @kind("callbacks that raise", "Nothing but an entry in the log.")
 def _bad_callback(scene: Scene) -> bool:
+    scene.rude = True
+
     def shout(_: int) -> None:
         raise RuntimeError("a listener of the user's own")
 

@@ -67,8 +67,9 @@ class Leaving:
         self.line = self.seconds = None
 
     def touch(self) -> None:
-        """Count a step, and leave if it is the one."""
-        if self._interrupt is not None:
+        """Count a step of the customer's own, and leave if it is the one."""
+        mine = threading.current_thread() is threading.main_thread()
+        if self._interrupt is not None and mine:
             self._touches += 1
             if self._touches in self.steps:
                 self._interrupt()

@@ -21,11 +21,15 @@ from weather.checks import (
     check_file,
     check_folder,
     check_tasks,
+    check_updates,
+    check_uploads,
     observed,
     refuse_secret,
 )
+from weather.hooks import check_forged
 from weather.customer import Blocking, Customer
-from weather.kinds import KINDS, Kind
+from weather.catalogue import Kind
+from weather.every_kind import KINDS
 from weather.scene import Scene
 from weather.stage import Stage
 
@@ -109,6 +113,7 @@ def play(seed: int, stage: Stage, folder: Path) -> Run:
             with observed(scene):
                 _perform(scene)
                 scene.clock.sleep(_LATEST)
+                scene.finish()
         except Violation:
             raise
         except BaseException as error:
@@ -116,6 +121,7 @@ def play(seed: int, stage: Stage, folder: Path) -> Run:
             raise
         finally:
             scene.clear_up()
+            scene.finish()
         footprint.check(scene)
         return _judged(scene)
 
@@ -140,6 +146,7 @@ def _let_weather_in(scene: Scene) -> None:
 
 def _arm(scene: Scene, kind: Kind) -> None:
     before = len(scene.faults)
+    scene.arming = kind.name
     survived = kind.arm(scene)
     if survived is not None:
         scene.kinds[kind.name] = scene.faults[before:]
@@ -154,8 +161,6 @@ def _perform(scene: Scene) -> None:
             asyncio.run(_on_asyncio(scene))
         case _:
             trio.run(_awaiting, scene)
-    if scene.store is not None:
-        scene.store.close()
 
 
 def _complete(coroutine: Coroutine[Any, Any, None]) -> None:
@@ -199,9 +204,12 @@ def _judged(scene: Scene) -> Run:
         run.lost, run.doubled = run.lost + lost, run.doubled + doubled
         run.told += [type(error).__name__ for error in wish.told]
         check_file(scene, wish)
+        check_updates(scene, wish)
     run.saved = all(wish.saved is not None for wish in scene.wishes)
     run.at_once = run.saved and not run.told
     check_folder(scene)
+    check_uploads(scene)
+    check_forged(scene)
     _check_stranger(scene)
     if run.lost or run.doubled:
         what = f"{run.lost} paid jobs are lost, {run.doubled} are there twice"
@@ -213,13 +221,14 @@ def _judged(scene: Scene) -> Run:
 
 def _happened(scene: Scene) -> Iterator[str]:
     """Yield the kinds whose moment came: a fault of a call that was never made did not happen."""
-    hit = [record.fault for record in scene.emulator.requests if record.fault is not None]
     left = any(not isinstance(error, KreaError) for wish in scene.wishes for error in wish.told)
     for name, faults in scene.kinds.items():
         if KINDS[name].group == "leave":
             happened = left
+        elif name in scene.signs:
+            happened = scene.signs[name]()
         else:
-            happened = not faults or any(fault is other for fault in faults for other in hit)
+            happened = not faults or any(fault is hit for fault in faults for hit in scene.hit)
         if happened:
             yield name
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 from checkouts import ROOT
-from weather.kinds import KINDS
+from weather.every_kind import KINDS
 from weather.play import Run
 
 RESULTS: Final = ROOT / "tests/weather/results.json"

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from krea_aleph import AUTO, Event, KreaError, Saved, SQLiteStore
+from krea_aleph import AUTO, Event, KreaError, Saved, SQLiteStore, Update
 from krea_aleph.emulator import Emulator, Fault, VirtualClock
+from krea_aleph.webhooks import WebhookReceiver
 from weather.leaving import Leaving, ShakyClock
 from weather.stage import Stage, make_clip
 
 COLOURS = ("sync", "asyncio", "trio")
 CREATE, UPLOAD, LOOK, LIST = "create_aleph_job", "upload_asset", "get_job", "list_jobs"
-DOWNLOAD, ANY = "download", "*"
+DOWNLOAD, ANY, WEBHOOK = "download", "*", "webhook"
+SECRET = "a secret of the receiver's own"
 URL = "https://example.com/in.mp4"
 KEY = "emulator-id:emulator-secret"
 USUAL_CONCURRENCY = 8
@@ -42,6 +44,7 @@ class Wish:
         may_submit: Whether the library's own words allow another submit.
         attempt: The number of the present intent.
         ended: Whether the customer is done with it, with a result or for a good reason.
+        updates: What was told on the way.
     """
 
     number: int
@@ -56,6 +59,7 @@ class Wish:
     may_submit: bool = True
     attempt: int = 1
     ended: bool = False
+    updates: list[Update] = field(default_factory=list)
 
     @property
     def intent(self) -> str:
@@ -78,8 +82,13 @@ class Scene:
         wait_timeout: Of each call in bad weather.
         exclusive: Whether the account is this store's alone.
         video: What is uploaded, or a URL.
+        keep_upload: Whether it is to stay on the server.
+        twin: Whether another client with the same store has each wish at the same time.
+        account: The label of the account.
+        receiver: Where webhooks come to, if any do.
         keys: Every key that has been valid; none may show anywhere.
         events: What was told to ``on_event``.
+        rude: Whether the customer's own callbacks raise.
         on_request: Called with the number of each request that has been answered.
     """
 
@@ -99,6 +108,11 @@ class Scene:
     store: SQLiteStore | None = None
     exclusive: bool = False
     video: Path | str = URL
+    keep_upload: bool = True
+    twin: bool = False
+    account: str = "default"
+    receiver: WebhookReceiver | None = None
+    stores: list[SQLiteStore] = field(default_factory=list)
     wishes: list[Wish] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
@@ -107,6 +121,12 @@ class Scene:
     quirks: list[tuple[str, bool]] = field(default_factory=list)
     log: list[logging.LogRecord] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    hit: list[Fault] = field(default_factory=list)
+    rude: bool = False
+    violations: list[str] = field(default_factory=list)
+    signs: dict[str, Callable[[], bool]] = field(default_factory=dict)
+    arming: str = ""
+    _undoing: list[Callable[[], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Throw the dice for everything but the weather."""
@@ -132,6 +152,7 @@ class Scene:
         kept = dice.random() < 0.6
         self.exclusive = kept and dice.random() < 0.6
         self.store = SQLiteStore(self.folder / "jobs.sqlite3") if kept else None
+        self.stores = [self.store] if self.store else []
         self.options = {
             "store": self.store,
             "exclusive": self.exclusive,
@@ -141,6 +162,9 @@ class Scene:
             "request_timeout": 10.0,
         }
         self.video = dice.choice((make_clip(self.folder), URL))
+        self.keep_upload = dice.random() < 0.7
+        if dice.random() < 0.3:
+            self.receive()
 
     def _choose_wishes(self) -> None:
         for _ in range(self.dice.choice((1, 1, 1, 2, 3))):
@@ -150,6 +174,35 @@ class Scene:
                 self.wishes[-1].output.write_bytes(b"an older file")
 
     # What kinds of weather use
+
+    def receive(self) -> WebhookReceiver:
+        """Let Krea call back from now on, and return where."""
+        if self.receiver is None:
+            front = self.stage.front
+            front.blocking = self.dice.random() < 0.5
+            front.happened.clear()
+            self.receiver = front.receiver = WebhookReceiver(
+                front.url, [SECRET], store=self.store, on_delivery=self.called
+            )
+            self.options["receiver"] = self.receiver
+        return self.receiver
+
+    def only_if(self, sign: Callable[[], bool]) -> None:
+        """Count the kind that is being let in only where there is a sign that it has happened."""
+        self.signs[self.arming] = sign
+
+    def undone(self, undo: Callable[[], None]) -> None:
+        """Have something undone when the weather is good again."""
+        self._undoing.append(undo)
+
+    def video_of(self, wish: Wish) -> Path | str:
+        """Return what a wish is about; some have a clip of their own."""
+        if wish.number == 0 or isinstance(self.video, str) or (self.seed + wish.number) % 3:
+            return self.video
+        path = self.folder / f"shot{wish.number}.mp4"
+        if not path.exists():
+            path.write_bytes(self.video.read_bytes()[:-wish.number])
+        return path
 
     def use_skewed(self, skew: float) -> None:
         """Play against a Krea whose clock is ahead by so many seconds."""
@@ -211,6 +264,22 @@ class Scene:
             for listener in self.on_request:
                 listener(self.requests)
 
+    def called(self, _: object) -> None:
+        """Be told of a delivery."""
+        if self.rude:
+            raise RuntimeError("a listener of the user's own")
+
+    def update(self, wish: Wish, update: Update) -> None:
+        """Be told how a job stands."""
+        wish.updates.append(update)
+        if self.rude:
+            raise RuntimeError("a listener of the user's own")
+
+    @property
+    def on_main_thread(self) -> bool:
+        """Whether this is where the customer's own calls run."""
+        return threading.current_thread() is threading.main_thread()
+
     def client_options(self, **changes: Any) -> dict[str, Any]:
         """Return what to make a client with."""
         clock = ShakyClock(self.clock, self.leaving.touch)
@@ -224,10 +293,20 @@ class Scene:
             # Ctrl-C at the wrong moment leaves an intent taken for as long as the process lives.
             self.store.close()
             options["store"] = self.store = SQLiteStore(self.folder / "jobs.sqlite3")
+            self.stores.append(self.store)
         return {"virtual_time": True, **options, "api_key": self.emulator.key}
+
+    def twin_options(self) -> dict[str, Any]:
+        """Return what somebody else makes a client with who has the same store."""
+        store = SQLiteStore(self.folder / "jobs.sqlite3")
+        self.stores.append(store)
+        return {"virtual_time": True, **self.options, "store": store}
 
     def clear_up(self) -> None:
         """End the bad weather; what has happened has happened."""
+        self.hit += [armed.fault for armed in self.emulator._faults._armed if armed.hits]
+        while self._undoing:
+            self._undoing.pop()()
         self.leaving.calm()
         self.on_request.clear()
         self.wait_timeout = AUTO
@@ -237,9 +316,15 @@ class Scene:
         self.emulator.concurrency = USUAL_CONCURRENCY
         for name, usual in self.quirks:
             self.emulator.quirk(name, on=usual)
-        with suppress(AttributeError):  # it is there only if some run has needed it
-            if self.stage._gateway is not None:
-                self.stage.gateway.calm()
+        self.stage.calm()
+
+    def finish(self) -> None:
+        """Let what is still at work end, and close everything."""
+        if self.receiver is not None:
+            self.stage.front.rest()
+            self.stage.front.receiver = None
+        for store in self.stores:
+            store.close()
 
     def jobs_of(self, wish: Wish) -> list[Any]:
         """Return the jobs of a wish, as the server knows them."""

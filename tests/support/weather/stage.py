@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import socketserver
 import ssl
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +18,7 @@ from hostile import raw_server
 
 from krea_aleph.emulator import Emulator
 from local_network import Proxy, http_proxy, tls_front
+from weather.front import Front, served
 
 # The smallest thing that is an mp4 by its first bytes; nobody decodes it.
 CLIP = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(range(256)) * 8
@@ -28,18 +31,28 @@ class Gateway:
     Attributes:
         url: Where the TLS front listens.
         proxy: The proxy in front of it; `Proxy.fates` says which tunnels it refuses.
-        spoiled: For each connection to come, whether its handshake goes wrong.
         trusting: A context that trusts the front.
+        fates: What goes wrong with the handshakes of the connections to come.
+        always: What goes wrong with all others.
+        met: What has gone wrong.
     """
 
     url: str
     proxy: Proxy
     trusting: ssl.SSLContext
-    spoiled: deque[bool] = field(default_factory=deque)
+    fates: deque[str] = field(default_factory=deque)
+    always: str = ""
+    met: list[str] = field(default_factory=list)
+
+    def next_fate(self) -> str:
+        """Return what goes wrong with the next handshake, "" being nothing."""
+        self.met.append(self.fates.popleft() if self.fates else self.always)
+        return self.met[-1]
 
     def calm(self) -> None:
         """Let everything work from now on."""
-        self.spoiled.clear()
+        self.fates.clear()
+        self.always = ""
         self.proxy.fates.clear()
 
 
@@ -59,6 +72,8 @@ class Stage:
         self._emulators: dict[float, Emulator] = {}
         self._gateway: Gateway | None = None
         self._stranger: Stranger | None = None
+        self._front: Front | None = None
+        self._closed: socket.socket | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -88,16 +103,51 @@ class Stage:
             self._stranger = self._closing.enter_context(_stranger())
         return self._stranger
 
+    @property
+    def front(self) -> Front:
+        """The web server that receives webhooks."""
+        if self._front is None:
+            self._front = self._closing.enter_context(served())
+        return self._front
+
+    @property
+    def closed_port(self) -> int:
+        """A port that is taken, and at which nobody listens."""
+        if self._closed is None:
+            self._closed = self._closing.enter_context(socket.socket())
+            self._closed.bind(("127.0.0.1", 0))
+        return int(self._closed.getsockname()[1])
+
+    def calm(self) -> None:
+        """Let all of it work from now on."""
+        if self._gateway is not None:
+            self._gateway.calm()
+        if self._front is not None:
+            self._front.calm()
+
 
 @contextmanager
 def _gateway(port: int) -> Iterator[Gateway]:
     authority = trustme.CA()
-    serving, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
-    authority.issue_cert("localhost").configure_cert(serving)
+    trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
-    spoiled: deque[bool] = deque()
-    with tls_front(port, serving, spoiled) as front, http_proxy() as proxy:
-        yield Gateway(f"https://localhost:{front}", proxy, trusting, spoiled)
+    past = datetime.now(UTC) - timedelta(days=30)
+    others = {
+        "another host": _serving(authority.issue_cert("example.com")),
+        "expired": _serving(authority.issue_cert("localhost", not_before=past, not_after=past)),
+    }
+    context = _serving(authority.issue_cert("localhost"))
+    with http_proxy() as proxy:
+        gateway = Gateway("", proxy, trusting)
+        with tls_front(port, context, gateway.next_fate, others) as front:
+            gateway.url = f"https://localhost:{front}"
+            yield gateway
+
+
+def _serving(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context
 
 
 @contextmanager
