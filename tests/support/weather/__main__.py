@@ -23,7 +23,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("seed", type=int, nargs="?", default=1, help="the first seed")
     parser.add_argument("--runs", type=int, help="play so many seeds")
     parser.add_argument("--kills", type=int, help="kill so many processes")
-    parser.add_argument("--inputs", type=int, help="read so many generated answers")
+    parser.add_argument("--inputs", type=int, help="read so many generated answers and webhooks")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--write", action="store_true", help="write docs/reliability.md")
     return parser.parse_args()

@@ -108,7 +108,7 @@ def answers(seed: int, count: int) -> Iterator[Response]:
     dice = random.Random(seed)  # noqa: S311 - a test's dice
     for _ in range(count):
         status = dice.choice(_STATUSES + _MORE_STATUSES)
-        yield Response(status, _headers(dice), _body(dice))
+        yield Response(status, _headers(dice), body_of(dice))
 
 
 def _headers(dice: random.Random) -> dict[str, str]:
@@ -116,7 +116,8 @@ def _headers(dice: random.Random) -> dict[str, str]:
     return {name: dice.choice(_HEADERS[name]) for name in names}
 
 
-def _body(dice: random.Random) -> bytes:
+def body_of(dice: random.Random) -> bytes:
+    """Return a body: a real one, or one that has been damaged in some way."""
     way = dice.randrange(10)
     if way == 0:
         return dice.choice(

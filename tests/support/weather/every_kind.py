@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Final
 
-from weather import hooks, kinds, networks, neighbours
-from weather.catalogue import KINDS
+from weather import catalogue, hooks, kinds, neighbours, networks
 
-__all__ = ["KINDS", "SORTS"]
+_SORTS: Final = tuple(module.__name__ for module in (kinds, networks, hooks, neighbours))
 
-SORTS: Final[tuple[ModuleType, ...]] = (kinds, networks, hooks, neighbours)
-"""The modules that enter kinds into the catalogue when they are imported."""
+KINDS: Final[dict[str, catalogue.Kind]] = dict(
+    sorted(catalogue.KINDS.items(), key=lambda entry: _SORTS.index(entry[1].arm.__module__))
+)
+"""The catalogue, sort by sort, and in each as it is written down there."""

@@ -172,7 +172,7 @@ def _forged(scene: Scene) -> bool:
 def _of_another(scene: Scene) -> bool:
     receiver = scene.receive()
     scene.emulator.foreign(1, seconds=1.0)
-    (other,) = (job.id for job in scene.emulator.jobs if job.foreign)
+    other = [job.id for job in scene.emulator.jobs if job.foreign][-1]
     body = json.dumps({"job_id": other, "status": "completed"}).encode()
 
     def posts(job: Any) -> Iterator[Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from weather import results
 from weather.answers import answers, read_in_every_way
+from weather.calls import target
 from weather.folders import fast_folder
 from weather.killing import kill_one, killing_ground
 from weather.play import play_many
@@ -77,7 +78,10 @@ def kill_all(first: int, kills: int) -> tuple[range, dict[str, list[int]]]:
 
 
 def read_all(seed: int, count: int) -> None:
-    """Read so many generated answers in every way."""
+    """Read so many generated answers in every way, and make so many calls of a receiver."""
     for response in answers(seed, count):
         read_in_every_way(response)
-    print(f"seed {seed}: {count} answers")
+    with target(seed) as called:
+        for call in called.calls(count):
+            called.check(call)
+    print(f"seed {seed}: {count} answers and {count} webhooks")

@@ -125,7 +125,7 @@ def _inputs(results: Mapping[str, Any]) -> str:
     if section is None:
         return f"{_ANSWERS}\nNot played yet.\n"
     where = f"on {section['date']} at commit `{section['commit']}`, seed {section['seed']}"
-    return f"{_ANSWERS}\n{section['count']:,} answers, {where}: none broke out.\n"
+    return f"{_ANSWERS}\n{section['count']:,} of each, {where}: none broke out.\n"
 
 
 _KILLING: Final = """\
@@ -137,11 +137,13 @@ accepted the job. Then the same program is run again until it is through.
 """
 
 _ANSWERS: Final = """\
-## Answers of every kind
+## Answers and webhooks of every kind
 
 Generated answers are read as every reader in the library does: damaged, cut, deep, of another
 shape, or no JSON at all. Each becomes a value, or a typed error that pickles and whose message is
-one line.
+one line. Generated webhooks reach a receiver in each way that it can be mounted, on genuine, aged
+and forged addresses: only genuine ones are heard, of a body only a job's id is taken, and what is
+wrong is refused.
 """
 
 _INTRODUCTION: Final = """\
