@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import logging
 import sys
 import tempfile
 import time
@@ -81,6 +82,7 @@ def read_all(seed: int, count: int) -> None:
     """Read so many generated answers in every way, and make so many calls of a receiver."""
     for response in answers(seed, count):
         read_in_every_way(response)
+    logging.getLogger("krea_aleph").addHandler(logging.NullHandler())  # each refusal is a warning
     with target(seed) as called:
         for call in called.calls(count):
             called.check(call)
