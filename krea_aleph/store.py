@@ -32,6 +32,9 @@ Phase: TypeAlias = Literal["new", "posting", "unknown", "parked", "accepted"]
 
 _VERSION: Final = 1
 _BUSY_SECONDS: Final = 30.0
+_BUSY_PAUSE: Final = 0.01
+# The lowest byte of an error's code says what it is, and the others which kind of that.
+_PRIMARY_CODE: Final = 0xFF
 _SCHEMA: Final = """
 CREATE TABLE records (
     account TEXT NOT NULL,
@@ -380,7 +383,7 @@ class SQLiteStore:
         )
         connection.row_factory = sqlite3.Row
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            _write_ahead(connection)
             # What is written before money is spent must survive a power failure, too.
             connection.execute("PRAGMA synchronous = FULL")
             _prepare(connection, self._path)
@@ -420,6 +423,25 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - other systems do not fork
     os.register_at_fork(after_in_child=_after_fork)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to the log that lets processes read while one writes.
+
+    For this one statement SQLite does not wait for another process that has begun to write, as
+    whoever opens a new file at the same time has.
+    """
+    ends = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > ends:
+                raise
+            time.sleep(_BUSY_PAUSE)
+        else:
+            return
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:

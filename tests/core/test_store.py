@@ -42,6 +42,28 @@ def test_a_record_comes_back_as_it_was_written(path: Path) -> None:
     assert SQLiteStore(path).by_nonce("other") is None
 
 
+def test_a_new_file_is_opened_while_another_process_prepares_it(path: Path) -> None:
+    """Two programs that start at the same time wait for each other: neither sees a locked file."""
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        done = threading.Timer(0.05, other.execute, ["ROLLBACK"])
+        done.start()
+        with SQLiteStore(path) as store:
+            assert store.write(_record()) is not None
+        done.join()
+
+
+def test_a_file_that_stays_locked_is_an_error_in_the_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting for others has an end."""
+    monkeypatch.setattr("krea_aleph.store._BUSY_SECONDS", 0.05)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="locked"):
+            SQLiteStore(path)
+
+
 def test_whoever_writes_an_old_version_loses(path: Path) -> None:
     """Of two that read the same version, one gets None; so does a second insertion."""
     store = SQLiteStore(path)
