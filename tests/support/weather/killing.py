@@ -9,7 +9,7 @@ import signal
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing import Pipe, get_context
 from multiprocessing.context import ForkServerProcess
@@ -17,17 +17,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from krea_aleph import Aleph, SubmitUncertainError
+from krea_aleph import Aleph, IntentBusyError, SubmitUncertainError
 from krea_aleph.emulator import Emulator, Fault
 from weather.victim import Errand, FastClock, run
 
-VERBS: Final = ("submit", "transform", "download")
+VERBS: Final = ("submit", "transform", "download", "submit twice at once")
+TWICE: Final = VERBS[-1]
 _COLOURS: Final = ("sync", "asyncio", "trio")
 _ROUNDS: Final = 6
 _PATIENCE: Final = 60.0
 # About what a program of each sort takes, in real seconds and in lines of ours.
-_SECONDS: Final = {"submit": 0.15, "transform": 0.6, "download": 0.25}
-_LINES: Final = {"submit": 3000, "transform": 8000, "download": 2500}
+_SECONDS: Final = {"submit": 0.15, "transform": 0.6, "download": 0.25, TWICE: 0.2}
+_LINES: Final = {"submit": 3000, "transform": 8000, "download": 2500, TWICE: 3000}
 
 
 @dataclass
@@ -87,8 +88,9 @@ class _Scenario:
         emulator.add_account(self._key)
         verb = VERBS[seed % len(VERBS)]
         self._death = Death(verb)
+        self._told: list[str] = []
         self._errand = Errand(
-            verb=verb,
+            verb="submit" if verb == TWICE else verb,
             colour=self._dice.choice(_COLOURS),
             base_url=emulator.base_url,
             key=self._key,
@@ -128,25 +130,43 @@ class _Scenario:
 
     def _kill(self) -> None:
         """Start the program and kill it: at a line, at a moment, or when its job is accepted."""
-        dice, verb = self._dice, self._errand.verb
+        dice, verb = self._dice, self._death.verb
         ways = ["line", "moment", "accepted"] if verb != "download" else ["line", "moment"]
         way = dice.choice(ways)
         line = dice.randint(1, _LINES[verb]) if way == "line" else 0
         if way == "accepted":
             self._emulator.fault(Fault(operation="create_aleph_job", kill=True))
-        process, report = self._start(replace(self._errand, line=line))
+        victim = self._start(replace(self._errand, line=line))
+        others = [self._start(self._errand)] if verb == TWICE else []
+        process, _ = victim
         if way == "moment":
             process.join(dice.uniform(0.0, _SECONDS[verb]))
-            if process.pid is not None and process.is_alive():
-                os.kill(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it may have ended by itself just now
+                if process.pid is not None and process.is_alive():
+                    os.kill(process.pid, signal.SIGKILL)
+        for process, report in (victim, *others):
+            self._bury(process, report)
+
+    def _bury(self, process: ForkServerProcess, report: Any) -> None:
+        """Wait for the end of a process, however it comes, and take down what it said."""
         process.join(_PATIENCE)
         killed = process.exitcode == -signal.SIGKILL
         self._death.killed += killed
         self._death.lived += not killed
         if not killed and process.exitcode != 0:
             raise KillingError(f"seed {self._seed}: the program ended with {process.exitcode}")
+        if not killed:
+            self._hear(report.recv())
         report.close()
         process.close()
+
+    def _hear(self, told: object) -> None:
+        if isinstance(told, str):
+            self._told.append(told)
+        elif self._errand.exclusive and isinstance(told, SubmitUncertainError):
+            raise KillingError(f"seed {self._seed}: {told!r}")
+        elif not isinstance(told, SubmitUncertainError | IntentBusyError):
+            raise KillingError(f"seed {self._seed}: {told!r}")
 
     def _start(self, errand: Errand) -> tuple[ForkServerProcess, Any]:
         reading, writing = Pipe(duplex=False)
@@ -206,7 +226,7 @@ class _Scenario:
     def _count(self, told: str) -> None:
         ids = [job.id for job in self._jobs()]
         self._death.doubled = max(0, len(ids) - 1)
-        self._death.lost = int(told not in ids)
+        self._death.lost = int({told, *self._told} != {*ids})
         self._check_file()
         saves = self._errand.verb != "submit"
         if saves and not self._errand.output.exists():

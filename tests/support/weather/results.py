@@ -133,7 +133,8 @@ _KILLING: Final = """\
 
 Real processes that submit under an intent with an `SQLiteStore`, or download, are killed with
 `kill -9`: at a random moment, at a random line of the library, or by the server just after it has
-accepted the job. Then the same program is run again until it is through.
+accepted the job. Some submit the same intent in two processes at once, of which one is killed. Then
+the same program is run again until it is through.
 """
 
 _ANSWERS: Final = """\
