@@ -179,7 +179,9 @@ class Machine(RuleBasedStateMachine):
             job_id = self._told[intent]
             came = self._call(lambda: self._client.wait(job_id, wait_timeout=wait_timeout))
             if isinstance(came, Job):
-                assert came.status in {job.status for job in self.emulator.jobs if job.id == came.id}
+                assert came.status in {
+                    job.status for job in self.emulator.jobs if job.id == came.id
+                }
 
     @rule(intent=INTENTS)
     def cancel(self, intent: str) -> None:

@@ -12,6 +12,7 @@ from weather.folders import fast_folder
 from weather.many import kill_all, play_all, read_all
 from weather.play import play_many
 
+
 def _play_one(seed: int) -> None:
     with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
         for run in play_many([seed], Path(folder)):

@@ -190,7 +190,7 @@ class Target:
         except Exception as error:
             raise CallError(call, error) from error
         else:
-            if not call.names_a_job or not job_id.isascii() or {*job_id} & {*"/?#%\"\\<> \n"}:
+            if not call.names_a_job or not job_id.isascii() or {*job_id} & {*'/?#%"\\<> \n'}:
                 raise CallError(call, job_id)
 
     def _handle(self, call: Call) -> int:
@@ -255,5 +255,3 @@ def target(seed: int) -> Iterator[Target]:
         made.close()
     assert made.told <= made.taken, made.told - made.taken
     assert made.told
-
-

@@ -84,7 +84,10 @@ class Customer:
         """Have a wish together with somebody else, who has another client on the same store."""
         scene, intent = self._scene, wish.intent
         if scene.colour == "sync":
-            with scene.emulator.aleph(**scene.twin_options()) as twin, ThreadPoolExecutor(1) as pool:
+            with (
+                scene.emulator.aleph(**scene.twin_options()) as twin,
+                ThreadPoolExecutor(1) as pool,
+            ):
                 other = pool.submit(twin.submit, scene.video_of(wish), wish.prompt, intent=intent)
                 await self._transform(client, wish)
                 self._note_twin(wish, other.exception() or other.result())

@@ -81,9 +81,7 @@ class Front:
             return
         await self._answer(receiver, scope, receive, _closing(send))
 
-    async def _answer(
-        self, receiver: WebhookReceiver, scope: Any, receive: Any, send: Any
-    ) -> None:
+    async def _answer(self, receiver: WebhookReceiver, scope: Any, receive: Any, send: Any) -> None:
         if not self.blocking:
             await receiver.asgi(scope, receive, send)
             return
@@ -94,9 +92,7 @@ class Front:
             more = message.get("more_body", False)
         answer = receiver.handle(scope["method"], scope["path"], body)
         headers = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
-        await send(
-            {"type": "http.response.start", "status": answer.status, "headers": headers}
-        )
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 
 

@@ -125,7 +125,10 @@ _SHAPES: Final[tuple[Any, ...]] = (
     "completed",
     {},
     {"id": "550e8400-e29b-41d4-a716-446655440000", "status": "completed"},
-    *({"job_id": value} for value in (None, 7, True, [], {}, "", "../../etc/passwd", "a\x00b", "é")),
+    *(
+        {"job_id": value}
+        for value in (None, 7, True, [], {}, "", "../../etc/passwd", "a\x00b", "é")
+    ),
     {"job_id": "x" * 5000},
     [{"job_id": "550e8400-e29b-41d4-a716-446655440000"}],
 )

@@ -163,9 +163,11 @@ class _Scenario:
     def _hear(self, told: object) -> None:
         if isinstance(told, str):
             self._told.append(told)
-        elif self._errand.exclusive and isinstance(told, SubmitUncertainError):
-            raise KillingError(f"seed {self._seed}: {told!r}")
-        elif not isinstance(told, SubmitUncertainError | IntentBusyError):
+            return
+        allowed = (
+            IntentBusyError if self._errand.exclusive else IntentBusyError | SubmitUncertainError
+        )
+        if not isinstance(told, allowed):
             raise KillingError(f"seed {self._seed}: {told!r}")
 
     def _start(self, errand: Errand) -> tuple[ForkServerProcess, Any]:

@@ -295,7 +295,9 @@ def _cancelled(scene: Scene) -> bool:
 @kind("backlogged behind others", "Nothing: the clock stands still while a job is backlogged.")
 def _backlogged(scene: Scene) -> bool:
     scene.emulator.concurrency = 1
-    scene.emulator.foreign(scene.dice.randint(1, 3), seconds=scene.dice.choice((20.0, 4000.0)))
+    # Hours are a thousand looks, which takes long where each one is a handshake.
+    seconds = 20.0 if "place" in scene.groups else scene.dice.choice((20.0, 20.0, 20.0, 4000.0))
+    scene.emulator.foreign(scene.dice.randint(1, 3), seconds=seconds)
     return True
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import trio
 
 from krea_aleph import KreaError
+from weather.catalogue import Kind
 from weather.checks import (
     Footprint,
     Violation,
@@ -26,10 +27,9 @@ from weather.checks import (
     observed,
     refuse_secret,
 )
-from weather.hooks import check_forged
 from weather.customer import Blocking, Customer
-from weather.catalogue import Kind
 from weather.every_kind import KINDS
+from weather.hooks import check_forged
 from weather.scene import Scene
 from weather.stage import Stage
 

@@ -201,7 +201,7 @@ class Scene:
             return self.video
         path = self.folder / f"shot{wish.number}.mp4"
         if not path.exists():
-            path.write_bytes(self.video.read_bytes()[:-wish.number])
+            path.write_bytes(self.video.read_bytes()[: -wish.number])
         return path
 
     def use_skewed(self, skew: float) -> None:
