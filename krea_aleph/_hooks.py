@@ -6,7 +6,6 @@ look: every answer that counts is asked for with the key.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from secrets import token_urlsafe
@@ -17,7 +16,13 @@ from krea_aleph._exchange import tell
 from krea_aleph._jobs import get
 from krea_aleph._steps import call, now, sleep
 from krea_aleph._telemetry import LOGGER, publish
-from krea_aleph.errors import ConfigError, JobClaimedError, NotFoundError, StoreError
+from krea_aleph.errors import (
+    ConfigError,
+    JobClaimedError,
+    KreaError,
+    NotFoundError,
+    StoreError,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -163,11 +168,19 @@ def told_job(config: Config, nonce: str) -> Steps[Job | None]:
     Returns:
         None if there was no delivery, or none of a job of this account, or of several: then
         somebody has copied the address, and a human must decide.
+
+    Raises:
+        KreaError: It could not be read. The error names no job: whose it is was not proved.
     """
     found = []
     for job_id in sorted((yield from _told(config, nonce))):
-        with suppress(NotFoundError):
+        try:
             found.append((yield from get(config, job_id)))
+        except NotFoundError:
+            continue
+        except KreaError as error:
+            error.job_id = None
+            raise
     if len(found) > 1:
         yield from tell(config, "webhook_refused", job_id=found[0].id, problem="several jobs")
     return found[0] if len(found) == 1 else None

@@ -349,10 +349,16 @@ def _proved(config: Config, mine: Claim) -> Steps[Job | None]:
     """Return the job that a webhook on the intent's own path has told of, if one has.
 
     That path was in this intent's request and nowhere else: it proves whose the job is, on shared
-    accounts too.
+    accounts too. A job that is another intent's already proves only that somebody has copied it.
     """
     job = yield from told_job(config, mine.record.nonce)
-    return None if job is None else (yield from _adopted(config, mine, job))
+    if job is None:
+        return None
+    try:
+        return (yield from _adopted(config, mine, job))
+    except JobClaimedError:
+        yield from tell(config, "webhook_refused", job_id=job.id, problem="claimed")
+        return None
 
 
 def _settle(mark: Mark, settle: float) -> Steps[None]:

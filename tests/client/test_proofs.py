@@ -17,7 +17,13 @@ from urllib.parse import urlsplit
 import anyio
 import pytest
 
-from krea_aleph import Record, SQLiteStore, SubmitUncertainError, _hooks
+from krea_aleph import (
+    PermissionDeniedError,
+    Record,
+    SQLiteStore,
+    SubmitUncertainError,
+    _hooks,
+)
 from krea_aleph.emulator import Emulator, Fault, VirtualClock
 from krea_aleph.webhooks import WebhookReceiver
 from web import SECRETS, Deliveries, receiving
@@ -260,3 +266,49 @@ def test_a_delivery_to_another_process_proves_too(
         threading.Event().wait(0.02)
     assert [aleph.recover(lost.value).id] == ours(emulator)
     assert emulator.accepted == 1
+
+
+@pytest.mark.krea_emulator(job_seconds=20)
+def test_an_error_of_another_intents_job_is_not_taken_for_ones_own(
+    open_client: Any,
+    emulator: Emulator,
+    store: SQLiteStore,
+    receiver: WebhookReceiver,
+    deliveries: Deliveries,
+) -> None:
+    """Before a turn, a lost submit is cleared up; what fails in that names nobody else's job.
+
+    Whoever waited for the job on the error would get another wish's video.
+    """
+    aleph = open_client(store=store, receiver=receiver, exclusive=True)
+    emulator.fault(LOST)
+    with pytest.raises(SubmitUncertainError):
+        aleph.submit(URL, "night", intent="shot-1")
+    emulator.fault(Fault(operation="get_job", times=None, status=403))
+    emulator.clock.sleep(60)
+    deliveries.wait(1)
+    with pytest.raises(PermissionDeniedError) as caught:
+        aleph.submit(URL, "dusk", intent="shot-2")
+    assert (caught.value.job_id, caught.value.intent) == (None, "shot-2")
+    assert ours(emulator)[0] not in str(caught.value)
+    assert emulator.accepted == 1
+
+
+def test_a_job_of_another_intent_proves_nothing_and_blocks_nobody(
+    open_client: Any, emulator: Emulator, store: SQLiteStore, receiver: WebhookReceiver
+) -> None:
+    """Somebody who has copied an address and tells another intent's job there is not believed.
+
+    The lost submit is resolved in the usual way, and the other submits of the account go on.
+    """
+    aleph = open_client(store=store, receiver=receiver, exclusive=True)
+    taken = aleph.submit(URL, "dawn", intent="shot-0")
+    emulator.fault(UNHEARD)
+    with pytest.raises(SubmitUncertainError):
+        aleph.submit(URL, "night", intent="shot-1")
+    record = store.read("default", "shot-1")
+    assert record is not None
+    assert store.deliver("default", record.nonce, taken.id)
+    assert aleph.submit(URL, "dusk", intent="shot-2").id != taken.id
+    assert aleph.submit(URL, "night", intent="shot-1").id != taken.id
+    assert emulator.accepted == 3
