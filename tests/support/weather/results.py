@@ -155,10 +155,17 @@ fault does to a call of `transform`, and how often that was tried. It is written
 themselves; nobody has edited the figures.
 
 A run makes one to three wishes with a client of one colour (`Aleph`, or `AsyncAleph` on asyncio or
-trio), with or without a `store`, on a shared or an exclusive account, against a local emulation of
-Krea over real sockets. One to four things go wrong. The customer then does what the library's error
+trio), with or without a `store`, on a shared or an exclusive account, with or without a
+`WebhookReceiver`, with uploads that are shared, kept or deleted, against a local emulation of Krea
+over real sockets. One to four things go wrong. The customer then does what the library's error
 says, and nothing else: waits again with the job's id, calls `recover`, decides with `adopt`, or
 submits again where `resubmit` is "safe".
+
+After each run it is looked at that files are whole or absent, that jobs are known and paid once,
+that no status of a webhook's body was believed, that a lost submit was recovered where a webhook
+on its own path had told of it, that uploads were deleted when they should be and not before, that
+every error is one of the library's own and survives pickling, and that no task, thread, socket or
+file is left. A run in which what was to go wrong did not come about does not count for it.
 
 - **file at once**: every call brought its file in spite of the fault.
 - **file later**: a typed error said what to do, doing so brought the file.
@@ -178,6 +185,12 @@ many and write this page:
     PYTHONPATH=tests/support .venv/bin/python -m weather --kills 300 --write
     PYTHONPATH=tests/support .venv/bin/python -m weather --inputs 200000 --write
 
-`scripts/test` plays 300 runs, kills one program of each sort and reads some thousand answers;
-`scripts/test --long` does all of it.
+`scripts/test` plays 300 runs, kills one program of each sort, and reads some thousand answers and
+webhooks; `scripts/test --long` does all of it.
+
+Runs are drawn by a seed and not by hypothesis, because they are counted, are many, and take their
+interruptions from real time and real signals, which a shrinker cannot repeat. Beside them
+`tests/weather/test_machine.py` is a state machine of hypothesis: it does the public verbs of one
+client in any order, with faults, crashes and restarts in between, and shows what fails in the
+fewest steps.
 """
