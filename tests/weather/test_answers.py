@@ -10,7 +10,7 @@ from weather.answers import answers, read_in_every_way
 from weather.calls import target
 
 SEED = int(os.environ.get("WEATHER_FIRST_SEED", "1"))
-COUNTS = [4000, pytest.param(200_000, marks=pytest.mark.long)]
+COUNTS = [3000, pytest.param(200_000, marks=pytest.mark.long)]
 
 
 @pytest.mark.parametrize("count", COUNTS)

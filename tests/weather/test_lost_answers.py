@@ -17,6 +17,9 @@ CREATE = "create_aleph_job"
 URL = "https://example.com/in.mp4"
 JOBS, EVERY = 100, 7
 LOST = JOBS // EVERY
+colours = pytest.mark.parametrize(
+    "colour", ["sync", "asyncio", pytest.param("trio", marks=pytest.mark.long)]
+)
 
 
 @pytest.fixture
@@ -54,6 +57,7 @@ def started(emulator: Emulator) -> dict[str, str]:
     return found
 
 
+@colours
 @pytest.mark.krea_emulator(concurrency=200, job_seconds=20.0)
 def test_100_jobs_with_every_7th_answer_lost(
     open_client: Any, emulator: Emulator, store: SQLiteStore
@@ -73,6 +77,7 @@ def test_100_jobs_with_every_7th_answer_lost(
     assert emulator.accepted == JOBS
 
 
+@colours
 @pytest.mark.krea_emulator(concurrency=400, job_seconds=20.0)
 def test_100_jobs_with_every_7th_answer_lost_on_a_shared_account(
     open_client: Any, emulator: Emulator, store: SQLiteStore
