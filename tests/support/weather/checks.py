@@ -340,6 +340,11 @@ def _hook(found: list[str]) -> Iterator[None]:
 
 
 def _check_log(scene: Scene) -> None:
+    tokens = [(job.webhook_url or "").rpartition("/")[2] for job in scene.emulator.jobs]
+    told = "".join(r.getMessage() for r in scene.log if r.name.startswith("krea_aleph"))
+    told += "".join(str(error) for error in _told(scene)) + repr(scene.events)
+    if any(token and token in told for token in tokens):
+        raise Violation(scene, "the address of a webhook is told")
     for record in scene.log:
         text = f"{record.getMessage()} {record.exc_text}"
         refuse_secret(scene, text, f"the log of {record.name}")
