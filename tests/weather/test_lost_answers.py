@@ -96,6 +96,7 @@ def test_100_jobs_with_every_7th_answer_lost_on_a_shared_account(
     assert emulator.accepted == JOBS
 
 
+@pytest.mark.long
 @pytest.mark.krea_emulator(concurrency=400, job_seconds=20.0)
 def test_100_jobs_with_every_7th_answer_lost_where_nothing_proves_it(
     emulator: Emulator, store: SQLiteStore

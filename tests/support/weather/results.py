@@ -83,10 +83,12 @@ def _transforms(results: Mapping[str, Any]) -> str:
 
 
 def _told_of(section: Mapping[str, Any], row: Mapping[str, int]) -> str:
+    happened = sum(bool(name) for name in section["counts"])
     return (
-        f"{row['tried']:,} runs, {_source(section)}. No run ended with a wrong file, an error of\n"
-        "another library, a leaked task, thread, socket or file, a warning, or the key in what\n"
-        "was shown or written."
+        f"{row['tried']:,} runs in which {happened} kinds of things went wrong,\n"
+        f"{_source(section)}.\n"
+        "No run ended with a wrong file, an error of another library, a leaked task, thread,\n"
+        "socket or file, a warning, or the key in what was shown or written."
     )
 
 
