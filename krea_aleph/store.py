@@ -375,6 +375,7 @@ class SQLiteStore:
 
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        _create(self._path)
         connection = sqlite3.connect(
             self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
@@ -394,7 +395,7 @@ class SQLiteStore:
 
     def _announce(self) -> IO[bytes]:
         """Put a locked file where others can see that this process is alive."""
-        self._folder.mkdir(exist_ok=True)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         self._token = secrets.token_hex(16)
         hidden = self._folder / f".{self._token}"
         live = hidden.open("wb")
@@ -420,6 +421,20 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - other systems do not fork
     os.register_at_fork(after_in_child=_after_fork)
+
+
+def _create(path: Path) -> None:
+    """Make a new file that this user alone can read: nonces are secrets.
+
+    It is made under another name, because to close it would end this process's locks on the file.
+    What SQLite puts beside it gets the same mode.
+    """
+    if not path.exists():
+        empty = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        os.close(os.open(empty, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        with suppress(OSError):  # it is there by now, or there are no links here
+            os.link(empty, path)
+        empty.unlink()
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
