@@ -22,7 +22,6 @@ import httpx
 import pytest
 from anyio.from_thread import start_blocking_portal
 from hostile import answer, raw_server
-from leaks import KEY, Hunt, forms
 
 from colours import OpenClient
 from krea_aleph import (
@@ -40,6 +39,7 @@ from krea_aleph import (
 from krea_aleph._secrets import Secret
 from krea_aleph.emulator import Emulator, Fault
 from krea_aleph.webhooks import WebhookReceiver
+from leaks import KEY, Hunt, forms
 from weather.leaving import is_ours
 from web import receiving
 
