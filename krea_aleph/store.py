@@ -236,6 +236,9 @@ class SQLiteStore:
     def __repr__(self) -> str:
         return f"SQLiteStore({str(self._path)!r})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self._path),)  # in another process it is opened anew
+
     def read(self, account: str, intent: str) -> Record | None:
         """Return the record of an intent, if there is one."""
         return next(iter(self._rows(_READ, account, intent)), None)
