@@ -15,7 +15,7 @@ CORE = (
     " _saving _wire _exchange _paging _assets _jobs _hooks _marks _intents _submit _recovery"
     " _waiting _results _addresses _line _transport _drivers client __init__"
 ).split()
-OUTER = "specdiff webhooks durable batch storage emulator testing pytest_plugin cli".split()
+OUTER = "specdiff webhooks tracing durable batch storage emulator testing pytest_plugin cli".split()
 ROWS = [*CORE, *OUTER]
 MODULES = {path.relative_to(PACKAGE): path for path in sorted(PACKAGE.rglob("*.py"))}
 
