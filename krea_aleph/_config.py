@@ -137,7 +137,7 @@ class Keyring:
 
     def __init__(self, source: Key | Secret) -> None:
         source = source if callable(source) else _hidden(source)  # else the frame would show it
-        self._source = None if isinstance(source, Secret) else source
+        self._source: Callable[[], Any] | None = source if callable(source) else None
         self._key = source.checked() if isinstance(source, Secret) else None
         self._generation = 0
         self._lock = threading.Lock()
@@ -184,7 +184,7 @@ class Keyring:
         return _unless_awaited(None if self._source is None else self._source())
 
     def _accept(self, answer: Any) -> None:
-        self._key = _hidden(answer).checked()
+        self._key = (answer if isinstance(answer, Secret) else Secret(answer)).checked()
         self._generation += 1
 
 
@@ -316,7 +316,7 @@ def _hidden(value: Any) -> Any:
 
 
 def _unless_awaited(answer: Any) -> Any:
-    return answer if isinstance(answer, Awaitable) else _hidden(answer)
+    return answer if isinstance(answer, Awaitable) else Secret(answer)
 
 
 def _keyring(source: Any) -> Keyring:

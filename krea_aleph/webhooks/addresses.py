@@ -152,5 +152,5 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _bytes(secret: str | bytes) -> bytes:
-    return secret.encode() if isinstance(secret, str) else secret
+def _bytes(secret: Any) -> bytes:
+    return secret.encode() if isinstance(secret, str) else bytes(secret)
