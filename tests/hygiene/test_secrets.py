@@ -171,7 +171,7 @@ def test_a_callable_with_a_bad_answer(backend: str, given: Any) -> None:
         else:
             anyio.run(main)
 
-    with pytest.raises(ConfigError, match="a str is needed|no key has") as caught:
+    with pytest.raises(ConfigError, match=r"a str is needed|no key has") as caught:
         call()
     hunt().refuse_error(caught.value)
 
