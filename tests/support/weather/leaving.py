@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import anyio
 
 import krea_aleph
-from krea_aleph.models import Clock
+from krea_aleph.models import Bell, Clock
 
 T = TypeVar("T")
 
@@ -189,16 +189,16 @@ class ShakyClock:
         self._touch()
         return self._clock.time()
 
-    def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float, bell: Bell | None = None) -> None:
         """Let time pass."""
         self._touch()
-        self._clock.sleep(seconds)
+        self._clock.sleep(seconds, bell)
         self._touch()
 
-    async def asleep(self, seconds: float) -> None:
+    async def asleep(self, seconds: float, bell: Bell | None = None) -> None:
         """Let time pass for a task."""
         self._touch()
-        await self._clock.asleep(seconds)
+        await self._clock.asleep(seconds, bell)
         self._touch()
 
     @contextmanager
