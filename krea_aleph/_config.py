@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from krea_aleph._hosts import Origin, may_speak_http, origin
+from krea_aleph._secrets import Secret
 from krea_aleph._telemetry import Memory
 from krea_aleph._uploads import Uploads
 from krea_aleph.clocks import RealClock
@@ -48,7 +49,6 @@ _HOST: Final = re.compile(
 _OWN_HEADERS: Final = frozenset(
     {"authorization", "content-length", "content-type", "host", "transfer-encoding"}
 )
-_KEY: Final = re.compile(r"[\x21-\x7e]+")
 _STORE_METHODS: Final = (
     "read by_nonce find write claimed holder alive lock unlock expect deliver delivered told"
 ).split()
@@ -130,39 +130,15 @@ class ServerDates:
         return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
-class Secret:
-    """A key that shows itself only when it is asked to."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def __repr__(self) -> str:
-        return "Secret(...)"
-
-    def reveal(self) -> str:
-        """Return the key itself."""
-        return self._value
-
-    def blot(self, text: str) -> str:
-        """Return a text without the key in it; no local variable has it on the way."""
-        return text.replace(self._value, "***")
-
-    def blot_bytes(self, body: bytes) -> bytes:
-        """Return an answer without the key in it, also where JSON has spelt it its own way."""
-        blotted = body.replace(self._value.encode(), b"***")
-        return blotted.replace(self._value.replace("/", "\\/").encode(), b"***")
-
-
 class Keyring:
     """The API key: resolved once, hidden always, asked for again when the server refuses it."""
 
     __slots__ = ("_async_lock", "_generation", "_key", "_lock", "_source")
 
-    def __init__(self, source: Key) -> None:
-        self._source = source if callable(source) else None
-        self._key = None if callable(source) else _checked_key(source)
+    def __init__(self, source: Key | Secret) -> None:
+        source = source if callable(source) else _hidden(source)  # else the frame would show it
+        self._source: Callable[[], Any] | None = source if callable(source) else None
+        self._key = source.checked() if isinstance(source, Secret) else None
         self._generation = 0
         self._lock = threading.Lock()
         self._async_lock: Any = None
@@ -200,14 +176,15 @@ class Keyring:
             if self.cached is None or self._generation == stale:
                 with _key_trouble():
                     answer = await anyio.to_thread.run_sync(self._ask)
-                    self._accept(await answer if isinstance(answer, Awaitable) else answer)
+                    self._accept(answer if isinstance(answer, Secret) else Secret(await answer))
             return cast("tuple[Secret, int]", self.cached)
 
     def _ask(self) -> Any:
-        return self._source() if self._source is not None else None
+        """Return what the callable does: the key, which hides at once, or something to await."""
+        return _unless_awaited(None if self._source is None else self._source())
 
-    def _accept(self, answer: object) -> None:
-        self._key = _checked_key(answer)
+    def _accept(self, answer: Any) -> None:
+        self._key = (answer if isinstance(answer, Secret) else Secret(answer)).checked()
         self._generation += 1
 
 
@@ -261,6 +238,7 @@ class Config:
         Raises:
             ConfigError: Something in them cannot work; the text names it and the remedy.
         """
+        _hide_key(options)
         unknown = sorted(set(options) - set(ClientOptions.__annotations__))
         if unknown:
             message = f"unknown option {unknown[0]!r}; there are: {_names(ClientOptions)}."
@@ -312,6 +290,7 @@ def derived(options: ClientOptions, changes: ClientOptions) -> ClientOptions:
     Raises:
         ConfigError: A change concerns the connections themselves.
     """
+    _hide_key(changes)
     network = [name for name in _NETWORK_OPTIONS if name in changes]
     if network:
         message = f"with_options: {network[0]} belongs to the shared connections."
@@ -325,30 +304,30 @@ def _environment(*names: str) -> str | None:
     return next((value for value in values if value), None)
 
 
-def _keyring(source: Key | Keyring | None) -> Keyring:
+def _hide_key(options: ClientOptions) -> None:
+    """Put the key out of sight, in place: this is a local variable of every frame from here on."""
+    given: Any = options
+    if "api_key" in given and not callable(given["api_key"]):
+        given["api_key"] = _hidden(given["api_key"])
+
+
+def _hidden(value: Any) -> Any:
+    return value if value is None or isinstance(value, Secret | Keyring) else Secret(value)
+
+
+def _unless_awaited(answer: Any) -> Any:
+    return answer if isinstance(answer, Awaitable) else Secret(answer)
+
+
+def _keyring(source: Any) -> Keyring:
     if isinstance(source, Keyring):
         return source
     if source is None:
-        source = _environment("KREA_API_KEY", "KREA_API_TOKEN")
+        source = _hidden(_environment("KREA_API_KEY", "KREA_API_TOKEN"))
     if source is None:
         message = "no API key: neither api_key= nor KREA_API_KEY is set."
         raise ConfigError(message, hint="Set KREA_API_KEY to the whole token, or pass api_key=.")
     return Keyring(source)
-
-
-def _checked_key(key: object) -> Secret:
-    """Return the key if it can be one. No message here ever contains it."""
-    if not isinstance(key, str):
-        raise ConfigError(f"api_key: a str is needed, not {type(key).__name__}.")
-    if not key.strip():
-        message = "api_key: it is blank."
-        raise ConfigError(message, hint="Set KREA_API_KEY to the whole token.")
-    if key.lower().startswith("bearer ") or key[0] in "\"'":
-        raise ConfigError("api_key: the token alone is needed, without Bearer and quotes.")
-    if _KEY.fullmatch(key) is None:
-        message = "api_key: it contains a space, a line end or another character no key has."
-        raise ConfigError(message, hint="Strip what was read from a file: key.strip().")
-    return Secret(key)
 
 
 def _base_url(option: str | None, trusted: frozenset[str]) -> tuple[str, Origin]:

@@ -10,7 +10,7 @@ import random
 import threading
 import time
 from contextlib import closing
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from krea_aleph._steps import (
     CLEANUP_SECONDS,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from krea_aleph._transport import AsyncPool, SyncPool
 
 T = TypeVar("T")
+_INSTANT: Final = (Now, Today, Draw, Report)
 
 
 class Flight(Generic[T]):
@@ -51,7 +52,7 @@ class Flight(Generic[T]):
         result: What the operation has returned.
     """
 
-    __slots__ = ("_cleanup_ends", "_operation", "result", "step")
+    __slots__ = ("_cleanup_ends", "_operation", "_reason", "result", "step")
 
     result: T
     step: Step | None
@@ -59,6 +60,7 @@ class Flight(Generic[T]):
     def __init__(self, operation: Steps[T]) -> None:
         self._operation = operation
         self._cleanup_ends: float | None = None
+        self._reason: BaseException | None = None
 
     def send(self, reply: Any) -> None:
         """Begin with None, or go on with a step's result."""
@@ -67,8 +69,13 @@ class Flight(Generic[T]):
     def throw(self, error: BaseException) -> None:
         """Go on with what a step raised; what the operation makes of it is raised from here."""
         if not isinstance(error, Exception):
+            if self._reason is not None and self._reason is not error:
+                # Interrupted again: whoever insists gets out at once, with what is known by now.
+                for note in getattr(self._reason, "__notes__", ()):
+                    error.add_note(note)
+            self._reason = error
             if self._cleanup_ends is not None:
-                raise error  # interrupted again: whoever insists gets out at once
+                raise error
             self.clean_up()
         self._advance(lambda: self._operation.throw(error))
 
@@ -77,12 +84,12 @@ class Flight(Generic[T]):
         self._cleanup_ends = self._cleanup_ends or time.monotonic() + CLEANUP_SECONDS
 
     def limit(self) -> float | None:
-        """Return the seconds left to clean up, or None before that.
+        """Return the seconds left to clean up; None before that, and for what takes no time.
 
         Raises:
             TransportFault: There are none left.
         """
-        if self._cleanup_ends is None:
+        if self._cleanup_ends is None or isinstance(self.step, _INSTANT):
             return None
         left = self._cleanup_ends - time.monotonic()
         if left <= 0:
@@ -92,7 +99,7 @@ class Flight(Generic[T]):
     def interrupt(self, error: BaseException) -> None:
         """Go on with what has come between two steps, when the operation knows nothing of it yet.
 
-        Ctrl-C may come at any moment: also when a step has been performed and its result has not
+        Signals may come at any moment: also when a step has been performed and its result has not
         arrived, so that nobody else could say what was done.
         """
         if inspect.getgeneratorstate(self._operation) != inspect.GEN_SUSPENDED:
@@ -126,7 +133,7 @@ class SyncDriver:
             while (step := flight.step) is not None:
                 try:
                     self._advance(flight, step, on_update)
-                except KeyboardInterrupt as error:
+                except (KeyboardInterrupt, SystemExit) as error:  # SIGTERM, as a rule
                     flight.interrupt(error)
             return flight.result
 

@@ -28,7 +28,7 @@ from krea_aleph.models import Event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from krea_aleph._config import Config
     from krea_aleph._notices import Caution
@@ -46,7 +46,7 @@ def exchange(config: Config, request: Request) -> Steps[Response]:
     """
     patience = Patience(config.retry)
     while True:
-        answer = yield from attempt(config, request)
+        answer = yield from attempt(config, request, resends=patience.tries)
         if isinstance(answer, Response):
             return answer
         if isinstance(answer, APIStatusError) and not config.retry.worth_it(answer.status_code):
@@ -55,11 +55,11 @@ def exchange(config: Config, request: Request) -> Steps[Response]:
 
 
 def attempt(
-    config: Config, request: Request, *, limit: float | None = None
+    config: Config, request: Request, *, limit: float | None = None, resends: int = 0
 ) -> Steps[Response | KreaError]:
     """Send a request once, and return its success or the error that its outcome amounts to."""
     try:
-        response = yield from send_once(config, request, limit=limit)
+        response = yield from send_once(config, request, limit=limit, resends=resends)
     except TransportFault as fault:
         return connection_error(request, fault)
     return response if response.success else status_error(request, response)
@@ -71,33 +71,38 @@ def send_once(
     *,
     max_idle: float | None = None,
     limit: float | None = None,
+    resends: int = 0,
 ) -> Steps[Response]:
     """Send a request, and once more after a 401 if a callable may know a newer key.
 
     Raises:
         TransportFault: There was no answer.
     """
-    response = yield from _told(config, request, max_idle, limit)
+    response = yield from _told(config, request, max_idle, limit, resends)
     if response.status == _UNAUTHORIZED and (yield from refresh_key(response.key_generation)):
-        response = yield from _told(config, request, max_idle, limit)
+        response = yield from _told(config, request, max_idle, limit, resends + 1)
     return response
 
 
 class Patience:
-    """How long one request has been failing, held against the retry policy."""
+    """How long one request has been failing, held against the retry policy.
+
+    Attributes:
+        tries: How often it has failed so far.
+    """
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
-        self._tries = 0
+        self.tries = 0
         self._since = 0.0
 
     def pause_or_raise(self, error: KreaError) -> Steps[None]:
         """Wait as the policy says before another try, or raise the error when it gives up."""
         moment = yield from now()
-        self._since = self._since if self._tries else moment
-        self._tries += 1
+        self._since = self._since if self.tries else moment
+        self.tries += 1
         pause = self._policy.pause(
-            tries=self._tries,
+            tries=self.tries,
             elapsed=moment - self._since,
             retry_after=getattr(error, "retry_after", None),
             draw=(yield from draw()),
@@ -153,17 +158,19 @@ def announce(config: Config, *operations: str, more: Iterable[Caution] = ()) -> 
 
 
 def _told(
-    config: Config, request: Request, max_idle: float | None, limit: float | None
+    config: Config, request: Request, max_idle: float | None, limit: float | None, resends: int
 ) -> Steps[Response]:
     """Send a request and report how long the answer took."""
+    facts: dict[str, str | float] = {"resends": resends} if resends else {}
     try:
         response = yield from send(request, max_idle=max_idle, limit=limit)
     except TransportFault as fault:
-        yield from _tell_request(config, request, "no answer", fault.seconds)
+        facts["error"] = "timeout" if fault.timed_out else "connection"
+        yield from _tell_request(config, request, "no answer", fault.seconds, facts)
         raise
     if response.success:  # the date of an error page may be that of a gateway's clock
         config.dates.note(response.headers)
-    yield from _tell_request(config, request, response.status, response.seconds)
+    yield from _tell_request(config, request, response.status, response.seconds, facts)
     return (yield from _heeded(config, request, response))
 
 
@@ -213,6 +220,17 @@ def _drift(config: Config, request: Request, response: Response) -> Iterator[dic
 
 
 def _tell_request(
-    config: Config, request: Request, status: int | str, seconds: float
+    config: Config,
+    request: Request,
+    status: int | str,
+    seconds: float,
+    facts: Mapping[str, str | float],
 ) -> Steps[None]:
-    yield from tell(config, "request", duration=seconds, operation=request.operation, status=status)
+    attributes: dict[str, str | float] = {
+        "operation": request.operation,
+        "status": status,
+        "method": request.method,
+        "server": f"{config.base.host}:{config.base.port}",
+        **facts,
+    }
+    yield from report(Event("request", config.account, None, seconds, attributes))

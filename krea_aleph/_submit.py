@@ -148,7 +148,8 @@ def _post(config: Config, checked: Checked, request: Request, mark: Mark | None)
         moment = (yield from today()) - _CLOCKS_DIFFER
         since = datetime.fromtimestamp(moment, UTC)
         uncertain = partial(_raise_uncertain, since, checked, mark)
-        answer = yield from _noting(config, _send_paid(config, request, uncertain))
+        sending = _send_telling(config, request, uncertain, patience.tries)
+        answer = yield from _noting(config, sending)
         if isinstance(answer, Job):
             return answer
         yield from patience.pause_or_raise(answer)
@@ -167,12 +168,23 @@ def _noting(config: Config, sending: Steps[T]) -> Steps[T]:
         raise
 
 
+def _send_telling(
+    config: Config, request: Request, uncertain: Callable[[KreaError], NoReturn], resends: int
+) -> Steps[Job | KreaError]:
+    """Send the paid request, and tell of an outcome that somebody has to look into."""
+    try:
+        return (yield from _send_paid(config, request, uncertain, resends))
+    except SubmitUncertainError as error:
+        yield from tell(config, "uncertain", error=type(error.__cause__).__name__)
+        raise
+
+
 def _send_paid(
-    config: Config, request: Request, uncertain: Callable[[KreaError], NoReturn]
+    config: Config, request: Request, uncertain: Callable[[KreaError], NoReturn], resends: int
 ) -> Steps[Job | KreaError]:
     """Send the paid request; return its job, or the error after which it may be sent again."""
     try:
-        response = yield from send_once(config, request, max_idle=_MAX_IDLE)
+        response = yield from send_once(config, request, max_idle=_MAX_IDLE, resends=resends)
     except TransportFault as fault:
         error: KreaError = connection_error(request, fault)
         if fault.sent:

@@ -22,6 +22,7 @@ LOGGER: Final = logging.getLogger("krea_aleph")
 _LEVELS: Final = {
     "submitted": logging.INFO,
     "left": logging.WARNING,
+    "uncertain": logging.WARNING,
     "deprecated": logging.WARNING,
     "drift": logging.INFO,
 }

@@ -56,8 +56,9 @@ if TYPE_CHECKING:
     )
     from ssl import SSLContext
 
-    from krea_aleph._config import Config, Secret
+    from krea_aleph._config import Config
     from krea_aleph._hosts import Origin
+    from krea_aleph._secrets import Secret
     from krea_aleph._steps import Body, Fetch, Request, Send, Sink
 
 USER_AGENT: Final = f"krea-aleph/{__version__}"
@@ -614,11 +615,23 @@ def raise_fault(error: BaseException) -> NoReturn:
 
 
 def _bare(error: BaseException) -> BaseException:
-    """Return an error without the frames that it and its causes passed through."""
-    found: BaseException | None = error
-    while found is not None:
+    """Return an error that leads to no request any more, nor do those behind it.
+
+    Neither by the frames that they passed through, nor by what httpx attaches to its own.
+    """
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        found = waiting.pop()
+        if found is None or id(found) in seen:
+            continue
+        seen.add(id(found))
         found.__traceback__ = None
-        found = found.__cause__ or found.__context__
+        if isinstance(found, httpx.HTTPError):
+            found.__dict__.pop("response", None)
+            found.__dict__["_request"] = None
+        waiting += [found.__cause__, found.__context__]
+        waiting += found.exceptions if isinstance(found, BaseExceptionGroup) else ()
     return error
 
 

@@ -218,15 +218,20 @@ def _may_appear(wait: _Wait, error: KreaError) -> bool:
 
 def _leave(config: Config, job_id: str, reason: BaseException) -> Steps[None]:
     """Leave or cancel the job, as the client is configured, and write on the reason what came."""
-    reason.add_note(f"Job {job_id} was left as it was. Wait for it again with wait({job_id!r}).")
     outcome = "running"
     if config.abandon == "cancel":
+        asked = f"Job {job_id} was asked to be cancelled; outcome: "
+        reason.add_note(f"{asked}unknown.")  # unless more gets known
         try:
             yield from clean_up()
             outcome = (yield from cancel(config, job_id)).outcome
         except Exception as error:  # noqa: BLE001 - best effort; the reason to leave matters more
             outcome = f"unknown ({type(error).__name__})"
-        reason.__notes__[-1] = f"Job {job_id} was asked to be cancelled; outcome: {outcome}."
+        reason.__notes__[-1] = f"{asked}{outcome}."
+    else:
+        reason.add_note(
+            f"Job {job_id} was left as it was. Wait for it again with wait({job_id!r})."
+        )
     if not isinstance(reason, Exception):
         # Cancelled tasks are seldom looked at: what was left behind goes to the log, too.
         yield from tell(config, "left", job_id=job_id, outcome=outcome)

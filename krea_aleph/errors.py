@@ -132,7 +132,7 @@ class KreaError(Exception):
         if self.job_id is not None and self.job_id not in words:
             words = f"{words.removesuffix('.')} (job {self.job_id})"
         sentence = words if words.endswith((".", "!", "?", "…")) else f"{words}."
-        return f"{sentence} {self.hint}".strip()
+        return _printable(f"{sentence} {self.hint}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.args, dict(self.__dict__))
@@ -709,9 +709,15 @@ def _page_title(text: str) -> str:
 
 def one_line(text: str) -> str:
     """Return text on one printable line: it goes to terminals and logs."""
-    line = " ".join(text.split())
-    clean = "".join(character if character.isprintable() else "?" for character in line)
+    clean = _printable(text)
     return clean if len(clean) <= _LONGEST_WORDS else clean[: _LONGEST_WORDS - 1] + "…"
+
+
+def _printable(text: str) -> str:
+    line = " ".join(text.split())
+    if line.isprintable():
+        return line
+    return "".join(character if character.isprintable() else "?" for character in line)
 
 
 def _reason_phrase(status: int) -> str:

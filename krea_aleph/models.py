@@ -284,8 +284,9 @@ class Event:
     """One fact for logs, metrics and traces; never a prompt, a key or a signed URL.
 
     Attributes:
-        kind: "request", "submitted", "changed", "poll_missed", "transfer", "left" (a wait or a
-            download was interrupted), "upload_deleted" (with its outcome: see ``keep_upload``),
+        kind: "request", "submitted", "uncertain" (a submit of which it is not known whether it has
+            started a job), "changed", "poll_missed", "transfer", "left" (a wait or a download was
+            interrupted), "upload_deleted" (with its outcome: see ``keep_upload``),
             "deprecated" (something that is in use here is going to end: once per client and thing),
             "drift" (an answer has something that the pinned contract does not know: likewise
             once), "recovered" (a job whose answer was lost), "webhook" (a delivery came),

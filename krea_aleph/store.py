@@ -239,6 +239,9 @@ class SQLiteStore:
     def __repr__(self) -> str:
         return f"SQLiteStore({str(self._path)!r})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self._path),)  # in another process it is opened anew
+
     def read(self, account: str, intent: str) -> Record | None:
         """Return the record of an intent, if there is one."""
         return next(iter(self._rows(_READ, account, intent)), None)
@@ -378,6 +381,7 @@ class SQLiteStore:
 
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        _create(self._path)
         connection = sqlite3.connect(
             self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
@@ -397,7 +401,7 @@ class SQLiteStore:
 
     def _announce(self) -> IO[bytes]:
         """Put a locked file where others can see that this process is alive."""
-        self._folder.mkdir(exist_ok=True)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         self._token = secrets.token_hex(16)
         hidden = self._folder / f".{self._token}"
         live = hidden.open("wb")
@@ -442,6 +446,20 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
             time.sleep(_BUSY_PAUSE)
         else:
             return
+
+
+def _create(path: Path) -> None:
+    """Make a new file that this user alone can read: nonces are secrets.
+
+    It is made under another name, because to close it would end this process's locks on the file.
+    What SQLite puts beside it gets the same mode.
+    """
+    if not path.exists():
+        empty = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        os.close(os.open(empty, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        with suppress(OSError):  # it is there by now, or there are no links here
+            os.link(empty, path)
+        empty.unlink()
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:

@@ -197,8 +197,11 @@ def _client(context: ssl.SSLContext, headers: dict[str, str]) -> httpx.AsyncClie
     import httpx  # noqa: PLC0415 - as above
 
     try:
-        # Without timeouts of its own: the one deadline is for all of it.
-        return httpx.AsyncClient(verify=context, timeout=None, headers=headers)  # noqa: S113
+        return httpx.AsyncClient(
+            verify=context,
+            timeout=None,  # noqa: S113 - one deadline for all of it
+            headers=headers,
+        )
     except (ValueError, ImportError, httpx.InvalidURL) as error:
         problem = f"the environment's proxy cannot be used ({error}); check HTTPS_PROXY, ALL_PROXY"
         raise StepError("fetch", problem) from error

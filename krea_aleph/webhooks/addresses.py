@@ -28,6 +28,35 @@ class Address(NamedTuple):
     nonce: str
 
 
+class Given:
+    """Secrets as they were given. Error reports print local variables, so none of ours has one."""
+
+    __slots__ = ("_secrets",)
+
+    def __init__(self, secrets: Any) -> None:
+        self._secrets = secrets
+
+    def __repr__(self) -> str:
+        return "Given(...)"
+
+    def keyed(self) -> list[hmac.HMAC]:
+        """Return what each one signs with.
+
+        Raises:
+            ConfigError: They are no list of long enough texts or bytes; the text has none of them.
+        """
+        listed = isinstance(self._secrets, Sequence) and not isinstance(self._secrets, str | bytes)
+        if not listed or not self._secrets:
+            message = "secrets: a list with at least one is needed."
+            raise ConfigError(message, hint="The first one signs, and all of them are accepted.")
+        if not all(isinstance(secret, str | bytes) for secret in self._secrets):
+            raise ConfigError("secrets: each one must be str or bytes.")
+        if min(map(len, map(_bytes, self._secrets))) < _SHORTEST_SECRET:
+            message = f"secrets: one is shorter than {_SHORTEST_SECRET} bytes."
+            raise ConfigError(message, hint="Make one with secrets.token_urlsafe(32).")
+        return [hmac.new(_bytes(secret), digestmod="sha256") for secret in self._secrets]
+
+
 class Addresses:
     """Makes addresses and recognises them: ``<public_url>/<account>/<nonce>.<signature>``.
 
@@ -35,9 +64,11 @@ class Addresses:
     padding. The secrets themselves are not kept, only hash states that have taken them in.
     """
 
-    def __init__(self, public_url: str, secrets: Sequence[str | bytes]) -> None:
+    def __init__(self, public_url: str, secrets: Sequence[str | bytes] | Given) -> None:
+        given = secrets if isinstance(secrets, Given) else Given(secrets)
+        del secrets
         self.public_url = _checked(public_url)
-        self._keyed = [hmac.new(secret, digestmod="sha256") for secret in _bytes_of(secrets)]
+        self._keyed = given.keyed()
 
     def url(self, account: str, nonce: str) -> str:
         """Return the address for a nonce of an account.
@@ -121,19 +152,5 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _bytes_of(secrets: Any) -> list[bytes]:
-    """Return the secrets as bytes. No message here ever contains one.
-
-    Raises:
-        ConfigError: They are no list of long enough texts or bytes.
-    """
-    if isinstance(secrets, str | bytes) or not isinstance(secrets, Sequence) or not secrets:
-        message = "secrets: a list with at least one is needed."
-        raise ConfigError(message, hint="The first one signs, and all of them are accepted.")
-    if not all(isinstance(secret, str | bytes) for secret in secrets):
-        raise ConfigError("secrets: each one must be str or bytes.")
-    found = [secret.encode() if isinstance(secret, str) else secret for secret in secrets]
-    if min(map(len, found)) < _SHORTEST_SECRET:
-        message = f"secrets: one is shorter than {_SHORTEST_SECRET} bytes."
-        raise ConfigError(message, hint="Make one with secrets.token_urlsafe(32).")
-    return found
+def _bytes(secret: Any) -> bytes:
+    return secret.encode() if isinstance(secret, str) else bytes(secret)

@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 from krea_aleph.errors import ConfigError
 from krea_aleph.webhooks import wsgi
-from krea_aleph.webhooks.addresses import Addresses
+from krea_aleph.webhooks.addresses import Addresses, Given
 from krea_aleph.webhooks.aftermath import Aftermath
 from krea_aleph.webhooks.judge import Judge, Response
 from krea_aleph.webhooks.memory import Memory
@@ -64,7 +64,9 @@ class WebhookReceiver:
         on_delivery: Callable[[Delivery], object] | None = None,
         max_body: int = 65_536,
     ) -> None:
-        self._addresses = Addresses(public_url, secrets)
+        given = Given(secrets)
+        del secrets
+        self._addresses = Addresses(public_url, given)
         _check(on_delivery, max_body)
         self._memory = Memory()
         self._aftermath = Aftermath(store, on_delivery)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,7 @@ from krea_aleph import (
     WaitTimeoutError,
 )
 from krea_aleph.emulator import Emulator, Fault
+from leaks import Hunt
 
 ONCE = RetryPolicy(attempts=1)
 # No client raises the last one: it is what a receiver makes of what is no delivery.
@@ -254,7 +256,9 @@ def test_each_failure_is_one_error_of_ours(
     assert error.resubmit in {"safe", "pointless", "never"}
     assert error.hint or isinstance(error, APIStatusError | InvalidRequestError)
     assert pickle.loads(pickle.dumps(error)) == error  # noqa: S301 - our own bytes
-    assert emulator.key not in repr(error) + str(error)
+    Hunt(emulator.key).refuse_error(error)
+    assert copy.deepcopy(error) == error
+    assert str(error).isprintable()
     assert not list(tmp_path.glob("out*"))
 
 

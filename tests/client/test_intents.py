@@ -91,7 +91,7 @@ def test_an_intent_stands_for_one_request(studio: Any, emulator: Emulator) -> No
         studio.submit(CLIP, "day", intent="shot-1", seed=1, ratio="1280:720")
     assert caught.value.fields == ("prompt", "ratio")
     assert (caught.value.charged, caught.value.intent) == ("no", "shot-1")
-    assert pickle.loads(pickle.dumps(caught.value)) == caught.value  # noqa: S301
+    assert pickle.loads(pickle.dumps(caught.value)) == caught.value  # noqa: S301 - ours
     assert emulator.accepted == 1
 
 

@@ -79,7 +79,7 @@ def test_a_new_optional_field_is_typed(
 ) -> None:
     """Whatever its schema, a new field of the request becomes a typed, optional keyword."""
     names = emitted(with_field(contract, "new", schema), rules)
-    assert names["AlephOptions"].__annotations__["new"] == eval(kind, names)  # noqa: S307
+    assert names["AlephOptions"].__annotations__["new"] == eval(kind, names)  # noqa: S307 - ours
     assert "new" in names["AlephOptions"].__optional_keys__
 
 

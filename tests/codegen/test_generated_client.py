@@ -268,7 +268,7 @@ def test_what_was_left_out_survives_copies() -> None:
     """A copied, deep-copied or pickled request is the same request."""
     reference = AlephReference(type_="image", uri="https://x/look.png")
     body = AlephRequest(prompt="p", init_video="https://x/in.mp4", references=[reference])
-    for other in (copy.copy(body), copy.deepcopy(body), pickle.loads(pickle.dumps(body))):  # noqa: S301
+    for other in (copy.copy(body), copy.deepcopy(body), pickle.loads(pickle.dumps(body))):  # noqa: S301 - ours
         assert other == body
         assert other.to_dict() == body.to_dict()
         assert other.seed is UNSET

@@ -10,8 +10,9 @@ from typing import Any
 import anyio
 import pytest
 
-from krea_aleph._config import Config, Keyring, Secret, derived
+from krea_aleph._config import Config, Keyring, derived
 from krea_aleph._hosts import Origin
+from krea_aleph._secrets import Secret
 from krea_aleph.clocks import RealClock
 from krea_aleph.errors import ConfigError
 from krea_aleph.policies import PollPolicy, RetryPolicy

@@ -425,6 +425,27 @@ def test_a_clean_up_runs_out_of_time(colour: str, monkeypatch: pytest.MonkeyPatc
     assert rig.wire.keys == []
 
 
+def test_what_takes_no_time_is_done_even_so(
+    colour: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the time is over what was left behind is still told, and Ctrl-C stays Ctrl-C."""
+    monkeypatch.setattr(_drivers, "CLEANUP_SECONDS", 0.0)
+
+    def operation() -> Steps[None]:
+        try:
+            yield from emit(UPDATES[0])
+        except KeyboardInterrupt:
+            yield from report(Event("left", "studio", "j1"))
+            raise
+
+    def interrupt(_: Update) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Rig(colour).run(operation(), interrupt)
+    assert "left account=studio job=j1" in caplog.text
+
+
 def test_pauses_of_a_clean_up_are_cut() -> None:
     """A pause in a clean-up takes no longer than the clean-up may, where nothing can break it."""
 
@@ -606,14 +627,15 @@ def test_asyncios_own_cancellation_waits_for_a_worker_thread() -> None:
     assert done == ["worked", "went on"]
 
 
-def test_ctrl_c_between_two_steps_reaches_the_operation() -> None:
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_ctrl_c_between_two_steps_reaches_the_operation(kind: type[BaseException]) -> None:
     """A step that was performed is known to the operation even if its result never arrived."""
     told: list[str] = []
 
     def operation() -> Steps[None]:
         try:
             yield from now()
-        except KeyboardInterrupt:
+        except kind:
             told.append("interrupted")
             raise
 
@@ -621,13 +643,13 @@ def test_ctrl_c_between_two_steps_reaches_the_operation() -> None:
         ours = frame.f_code.co_filename == _drivers.__file__
         at_send = "flight.send(reply)" in linecache.getline(_drivers.__file__, frame.f_lineno)
         if ours and event == "line" and at_send:
-            raise KeyboardInterrupt
+            raise kind
         return trace if ours else None
 
     driver = SyncDriver(configured(clock=Ticking()), cast("Any", None))
     sys.settrace(trace)
     try:
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(kind):
             driver.run(operation())
     finally:
         sys.settrace(None)

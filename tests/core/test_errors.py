@@ -4,6 +4,9 @@ import copy
 import inspect
 import json
 import pickle
+import subprocess
+import sys
+import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -151,6 +154,46 @@ def test_every_error_pickles_and_copies_equal(error: KreaError) -> None:
         assert (str(back), repr(back), vars(back)) == (str(error), repr(error), vars(error))
     assert copy.deepcopy(error) == error
     assert hash(copy.copy(error)) == hash(error)
+
+
+_OTHER_PROCESS = """
+import pickle, sys
+
+for error in (errors := pickle.load(sys.stdin.buffer)):
+    try:
+        raise error
+    except type(error) as caught:
+        assert caught is error
+told = [(str(e), repr(e), e.charged, e.resubmit, e.hint, e.__notes__) for e in errors]
+sys.stdout.buffer.write(pickle.dumps((errors, told)))
+"""
+
+
+def test_errors_cross_to_another_process_and_back() -> None:
+    """A process that has imported nothing of ours gets each class whole, and returns it equal."""
+    errors = [copy.deepcopy(error) for error in ERRORS]
+    for error in errors:
+        error.add_note("a note")
+        error.__cause__ = OSError("a cause, which stays behind")
+    sent = pickle.dumps(errors)
+    done = subprocess.run(
+        [sys.executable, "-c", _OTHER_PROCESS], input=sent, check=True, capture_output=True
+    )
+    back, told = pickle.loads(done.stdout)  # noqa: S301 - our own bytes
+    assert back == errors
+    facts = [(str(e), repr(e), e.charged, e.resubmit, e.hint, e.__notes__) for e in errors]
+    assert told == facts
+
+
+def test_every_message_is_one_printable_line() -> None:
+    """Whatever words it was made of, the text of an error breaks no log and no terminal."""
+    for error in ERRORS:
+        broken = copy.deepcopy(error)
+        broken.args = ("the words\nsubmitted job=forged \x1b[2J \ud800",)
+        broken.hint += "\nand more"
+        for whole in (error, broken):
+            assert str(whole).isprintable()
+            assert "\n" not in "".join(traceback.format_exception_only(whole)).rstrip("\n")
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=name)

@@ -122,12 +122,14 @@ def test_a_refused_key_is_renewed_once(renewable: bool, answers: int, sent: int)
 
 
 def test_every_request_is_reported() -> None:
-    """Each request is an event with its operation, its outcome and its duration."""
+    """Each request is an event with its operation, outcome and duration; a resend is numbered."""
     stage = Stage(cut_off(), answer(status=500), OK, seconds=2.0)
     stage.play(exchange(configured(account="studio"), REQUEST))
+    same = {"operation": "get_job", "method": "GET", "server": "api.krea.ai:443"}
     assert [(event.account, event.duration, event.attributes) for event in stage.events] == [
-        ("studio", 2.0, {"operation": "get_job", "status": status})
-        for status in ("no answer", 500, 200)
+        ("studio", 2.0, {**same, "status": "no answer", "error": "connection"}),
+        ("studio", 2.0, {**same, "status": 500, "resends": 1}),
+        ("studio", 2.0, {**same, "status": 200, "resends": 2}),
     ]
 
 

@@ -14,7 +14,7 @@ from krea_aleph.emulator import Emulator, VirtualClock
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-PAGES = ["README.md", "docs/webhooks.md"]
+PAGES = ["README.md", "docs/observability.md", "docs/webhooks.md"]
 BLOCKS = [
     block
     for page in PAGES

@@ -99,7 +99,7 @@ def test_the_wheel_tells_what_it_is(wheel: Path) -> None:
     assert metadata["Name"] == "krea-aleph"
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["License-Expression"] == "MIT"
-    assert {"emulator", "preview", "all"} <= set(metadata.get_all("Provides-Extra", []))
+    assert {"emulator", "otel", "preview", "all"} <= set(metadata.get_all("Provides-Extra", []))
     assert "[pytest11]" in points
 
 

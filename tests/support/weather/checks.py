@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _FREE: Final = {"failed", "cancelled"}
 # What takes a key from its callable has to hold it for a moment, in which Ctrl-C may come.
-_TAKING_A_KEY: Final = {"_accept", "_ask", "_checked_key", "resolve", "aresolve"}
+_TAKING_A_KEY: Final = {"Secret.__init__", "_hidden", "_unless_awaited"}
 # Threads that are nobody's fault: trio keeps idle ones for ten seconds, the virtual clock's timer
 # lives for 50 ms, and the emulator's loop keeps those that have written uploads (a loop of ours has
 # ended its own by then).
@@ -89,7 +89,7 @@ def _locals(error: BaseException) -> Iterator[tuple[str, str]]:
     while found is not None and id(found) not in seen:
         seen.add(id(found))
         for frame in _frames(found.__traceback__):
-            if is_ours(frame) and frame.f_code.co_name not in _TAKING_A_KEY:
+            if is_ours(frame) and frame.f_code.co_qualname not in _TAKING_A_KEY:
                 with suppress(AttributeError):  # a value that is only half made
                     yield frame.f_code.co_name, repr(frame.f_locals)
         found = found.__cause__ or found.__context__

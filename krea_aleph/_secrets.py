@@ -1,0 +1,99 @@
+"""A key that hides: from reprs, from error reports that print variables, and from logs.
+
+Programs that report errors print the local variables of every frame, so no function of ours has
+the key in one: what is to be known of it is asked of a `Secret`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from functools import cache
+from typing import Any, Final, Self
+from weakref import WeakValueDictionary
+
+from krea_aleph.errors import ConfigError
+
+_KEY: Final = re.compile(r"[\x21-\x7e]+")
+# These tell, at the level DEBUG, what a server has sent, and servers repeat what they are sent.
+_TALKATIVE: Final = (
+    "httpcore.connection httpcore.http11 httpcore.http2 httpcore.proxy httpcore.socks"
+    " hpack.hpack hpack.table"
+).split()
+
+
+class Secret:
+    """A key that shows itself only when it is asked to."""
+
+    __slots__ = ("__weakref__", "_value")
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+        _keep_out_of_logs()
+        _KNOWN[id(self)] = self
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a key does not pickle and is not copied")
+
+    def reveal(self) -> str:
+        """Return the key itself."""
+        return str(self._value)
+
+    def blot(self, text: str) -> str:
+        """Return a text without the key in it; no local variable has it on the way."""
+        return text.replace(self._value, "***")
+
+    def blot_bytes(self, body: bytes) -> bytes:
+        """Return an answer without the key in it, also where JSON has spelt it its own way."""
+        blotted = body.replace(self._value.encode(), b"***")
+        return blotted.replace(self._value.replace("/", "\\/").encode(), b"***")
+
+    def checked(self) -> Self:
+        """Return it if it can be a key.
+
+        Raises:
+            ConfigError: It cannot be one; the text never contains it.
+        """
+        if not isinstance(self._value, str):
+            raise ConfigError(f"api_key: a str is needed, not {type(self._value).__name__}.")
+        if not self._value.strip():
+            message = "api_key: it is blank."
+            raise ConfigError(message, hint="Set KREA_API_KEY to the whole token.")
+        if self._value.lower().startswith("bearer ") or self._value[0] in "\"'":
+            raise ConfigError("api_key: the token alone is needed, without Bearer and quotes.")
+        if _KEY.fullmatch(self._value) is None:
+            message = "api_key: it contains a space, a line end or another character no key has."
+            raise ConfigError(message, hint="Strip what was read from a file: key.strip().")
+        return self
+
+    def stands_in(self, text: str) -> bool:
+        """Whether a text has it."""
+        return isinstance(self._value, str) and self._value != "" and self._value in text
+
+
+_KNOWN: Final[WeakValueDictionary[int, Secret]] = WeakValueDictionary()
+
+
+class _Blotting(logging.Filter):
+    """Takes the keys of this process out of a line of the log, and leaves every other line be."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        try:
+            told = record.getMessage()
+        except (TypeError, ValueError):  # logging itself says what is wrong with such a line
+            return True
+        for known in _KNOWN.valuerefs():
+            secret = known()
+            if secret is not None and secret.stands_in(told):
+                record.msg = told = secret.blot(told)
+                record.args = ()
+        return True
+
+
+@cache
+def _keep_out_of_logs() -> None:
+    for name in _TALKATIVE:
+        logging.getLogger(name).addFilter(_Blotting())
