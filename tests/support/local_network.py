@@ -54,6 +54,19 @@ def _pump(one: socket.socket, other: socket.socket, pieces: int | None = None) -
                 left -= 1
 
 
+def _hang_up(behind: socket.socket) -> None:
+    """End a connection, and return when the other side has ended it, too.
+
+    What was sent has arrived by then: a server that shares a virtual clock has begun to work on it
+    before the caller hears that the connection is gone, and time cannot jump over that.
+    """
+    with suppress(OSError):
+        behind.settimeout(10)
+        behind.shutdown(socket.SHUT_WR)
+        while behind.recv(65536):
+            pass
+
+
 @contextmanager
 def tls_front(
     port: int,
@@ -88,6 +101,7 @@ def tls_front(
                 socket.create_connection(("127.0.0.1", port)) as behind,
             ):
                 _pump(client, behind)
+                _hang_up(behind)
 
     with serving(Server(("127.0.0.1", 0), Handler)) as front:
         yield front
@@ -145,6 +159,7 @@ def http_proxy() -> Iterator[Proxy]:
             with socket.create_connection((host, int(port))) as behind:
                 self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 _pump(self.request, behind, pieces)
+                _hang_up(behind)
 
         def _forward(self, head: bytes, target: str) -> None:
             parts = urlsplit(target)
@@ -154,6 +169,7 @@ def http_proxy() -> Iterator[Proxy]:
                 buffered = self.rfile.peek() if int(_length(head)) else b""
                 behind.sendall(self.rfile.read(len(buffered)))
                 _pump(self.request, behind)
+                _hang_up(behind)
 
     with serving(Server(("127.0.0.1", 0), Handler)) as port:
         proxy.url = f"http://127.0.0.1:{port}"
