@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         Transport,
         Update,
     )
+    from krea_aleph.outcomes import Failed, Item, Succeeded
     from krea_aleph.policies import PollPolicy, RetryPolicy
     from krea_aleph.store import Record, SQLiteStore, Store
 
@@ -88,12 +89,14 @@ __all__ = [
     "ConfigError",
     "DownloadError",
     "Event",
+    "Failed",
     "InsufficientCreditsError",
     "IntentBusyError",
     "IntentConflictError",
     "InternalServerError",
     "InvalidRequestError",
     "InvalidResponseError",
+    "Item",
     "Job",
     "JobCancelledError",
     "JobClaimedError",
@@ -123,6 +126,7 @@ __all__ = [
     "StoreError",
     "SubmitUncertainError",
     "SubmitVetoedError",
+    "Succeeded",
     "Transport",
     "Update",
     "UploadError",
@@ -132,7 +136,7 @@ __all__ = [
 ]
 
 # Where the names live, each row needing the ones above it.
-_HOMES = ("models", "errors", "policies", "_config", "client", "_wire", "store")
+_HOMES = ("models", "errors", "policies", "_config", "client", "_wire", "store", "outcomes")
 
 
 if not TYPE_CHECKING:  # type checkers know the names from above, and are to refuse all others

@@ -9,12 +9,50 @@ import pytest
 import krea_aleph
 
 PACKAGE = Path(krea_aleph.__file__).parent
-CORE = (
-    "_version _signals models errors policies contract clocks _locks store _telemetry _notices"
-    " _hosts _files _uploads _secrets _config _steps _checks _drift _digests _hashing _parts"
-    " _saving _wire _exchange _paging _assets _jobs _hooks _marks _intents _submit _recovery"
-    " _waiting _results _addresses _line _transport _drivers client __init__"
-).split()
+CORE = """
+    _version
+    _signals
+    models
+    errors
+    policies
+    contract
+    clocks
+    _locks
+    store
+    _telemetry
+    _notices
+    _hosts
+    _files
+    _uploads
+    _secrets
+    _config
+    _steps
+    _checks
+    _drift
+    _digests
+    _hashing
+    _parts
+    _saving
+    _wire
+    outcomes
+    _exchange
+    _paging
+    _assets
+    _jobs
+    _hooks
+    _marks
+    _intents
+    _submit
+    _recovery
+    _waiting
+    _results
+    _addresses
+    _line
+    _transport
+    _drivers
+    client
+    __init__
+""".split()
 OUTER = "specdiff webhooks tracing durable batch storage emulator testing pytest_plugin cli".split()
 ROWS = [*CORE, *OUTER]
 MODULES = {path.relative_to(PACKAGE): path for path in sorted(PACKAGE.rglob("*.py"))}

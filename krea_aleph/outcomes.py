@@ -1,0 +1,66 @@
+"""Many jobs at once: what is asked for, and what becomes of each. One failure stops no other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Required, TypedDict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from krea_aleph._wire import AlephOptions
+    from krea_aleph.errors import KreaError
+    from krea_aleph.models import Job, Media, Saved, StrPath
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """One of many that has its result.
+
+    Attributes:
+        index: Its place among what was given, the first having 0.
+        item: What was given: a job or its id, or an `Item` of a batch.
+        job: The job, completed; None where a batch found the file and nothing ran.
+        saved: Its files, in a batch.
+    """
+
+    index: int
+    item: Any
+    job: Job | None
+    saved: Saved | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """One of many that has no result.
+
+    Attributes:
+        index: Its place among what was given, the first having 0.
+        item: What was given: a job or its id, an `Item` of a batch, or a row that cannot be read.
+        job: Its job as it was seen last, where there is one.
+        error: Why; ``charged``, ``resubmit`` and ``hint`` on it say what to do.
+    """
+
+    index: int
+    item: Any
+    job: Job | None
+    error: KreaError
+
+
+class Item(TypedDict, total=False):
+    """What a batch is to make of one clip.
+
+    Attributes:
+        video: The clip, as in ``submit``.
+        prompt: What it should become.
+        output: The file to save to, inside the batch's folder.
+        intent: Your name for it; without one a name is made of the request itself.
+        options: The optional fields of the contract, see `AlephOptions`.
+        meta: Anything of yours; it comes back with the outcome.
+    """
+
+    video: Required[Media]
+    prompt: Required[str]
+    output: StrPath
+    intent: str
+    options: AlephOptions
+    meta: object
