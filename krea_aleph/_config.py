@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeAlias, TypedDict, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass_environment  # type: ignore[attr-defined]
 
+from krea_aleph._board import Board
 from krea_aleph._hosts import Origin, may_speak_http, origin
 from krea_aleph._secrets import Secret
 from krea_aleph._telemetry import Memory
@@ -226,6 +227,7 @@ class Config:
     dates: ServerDates = field(default_factory=ServerDates, compare=False, repr=False)
     told: Memory = field(default_factory=Memory, compare=False, repr=False)
     uploads: Uploads = field(default_factory=Uploads, compare=False, repr=False)
+    board: Board = field(default_factory=Board, compare=False, repr=False)
 
     @classmethod
     def resolve(cls, options: ClientOptions, transport_methods: Sequence[str] = ()) -> Config:

@@ -24,24 +24,29 @@ from krea_aleph._steps import (
     Report,
     Response,
     Send,
+    SendAll,
     Sleep,
     Step,
     Steps,
     Today,
     TransportFault,
+    Work,
 )
 from krea_aleph._telemetry import LOGGER, publish
 from krea_aleph.errors import InvalidRequestError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from krea_aleph._config import Config
     from krea_aleph._transport import AsyncPool, SyncPool
 
 T = TypeVar("T")
 _INSTANT: Final = (Now, Today, Draw, Report)
+
+# How many requests a blocking client makes at once.
+_THREADS: Final = 16
 
 
 class Flight(Generic[T]):
@@ -167,23 +172,27 @@ class SyncDriver:
     def _perform(self, step: Step, limit: float | None) -> Any:
         clock = self._config.clock
         match step:
-            case Send():
-                with clock.busy():
-                    return self._exchange(step, limit)
             case Sleep(seconds, bell):
                 return clock.sleep(seconds if limit is None else min(seconds, limit), bell)
-            case Call(function):
+            case Send() | SendAll() | Fetch() | Call() | RefreshKey():
                 with clock.busy():
-                    return function()
-            case Fetch():
-                with clock.busy():
-                    return self._pool.fetch(step)
-            case RefreshKey(generation):
-                with clock.busy():
-                    keys = self._config.keys
-                    return keys.renewable and bool(keys.resolve(generation))
+                    return self._work(step, limit)
             case _:
                 return _answer(step, self._config)
+
+    def _work(self, step: Work, limit: float | None) -> Any:
+        match step:
+            case Send():
+                return self._exchange(step, limit)
+            case SendAll(sends):
+                return self._exchange_all(sends, limit)
+            case Fetch():
+                return self._pool.fetch(step)
+            case Call(function):
+                return function()
+            case RefreshKey(generation):
+                keys = self._config.keys
+                return keys.renewable and bool(keys.resolve(generation))
 
     def _exchange(self, step: Send, limit: float | None) -> Response:
         keys, clock = self._config.keys, self._config.clock
@@ -196,6 +205,22 @@ class SyncDriver:
             raise
         seconds = clock.monotonic() - begun
         return response._replace(seconds=seconds, key_generation=generation)
+
+    def _exchange_all(self, sends: Sequence[Send], limit: float | None) -> list[Any]:
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - only fleets need it
+
+        def exchange(send: Send) -> Response | TransportFault:
+            try:
+                return self._exchange(send, limit)
+            except TransportFault as fault:
+                return fault
+
+        threads, found = ThreadPoolExecutor(min(len(sends), _THREADS), "krea-look"), None
+        try:
+            found = list(threads.map(exchange, sends))
+        finally:  # who is interrupted does not wait for answers that nobody wants any more
+            threads.shutdown(wait=found is not None, cancel_futures=True)
+        return found
 
 
 class AsyncDriver:
@@ -254,23 +279,27 @@ class AsyncDriver:
     async def _perform(self, step: Step, limit: float | None) -> Any:
         clock = self._config.clock
         match step:
-            case Send():
-                with clock.busy():
-                    return await self._exchange(step, limit)
             case Sleep(seconds, bell):
                 return await clock.asleep(seconds, bell)
-            case Call(function):
+            case Send() | SendAll() | Fetch() | Call() | RefreshKey():
                 with clock.busy():
-                    return await _in_thread(function)
-            case Fetch():
-                with clock.busy():
-                    return await self._pool.fetch(step)
-            case RefreshKey(generation):
-                with clock.busy():
-                    keys = self._config.keys
-                    return keys.renewable and bool(await keys.aresolve(generation))
+                    return await self._work(step, limit)
             case _:
                 return _answer(step, self._config)
+
+    async def _work(self, step: Work, limit: float | None) -> Any:
+        match step:
+            case Send():
+                return await self._exchange(step, limit)
+            case SendAll(sends):
+                return await self._exchange_all(sends, limit)
+            case Fetch():
+                return await self._pool.fetch(step)
+            case Call(function):
+                return await _in_thread(function)
+            case RefreshKey(generation):
+                keys = self._config.keys
+                return keys.renewable and bool(await keys.aresolve(generation))
 
     async def _exchange(self, step: Send, limit: float | None) -> Response:
         keys, clock = self._config.keys, self._config.clock
@@ -283,6 +312,25 @@ class AsyncDriver:
             raise
         seconds = clock.monotonic() - begun
         return response._replace(seconds=seconds, key_generation=generation)
+
+    async def _exchange_all(self, sends: Sequence[Send], limit: float | None) -> list[Any]:
+        import anyio  # noqa: PLC0415 - as above
+
+        found: list[Any] = [None] * len(sends)
+
+        async def exchange(number: int, send: Send) -> None:
+            try:
+                found[number] = await self._exchange(send, limit)
+            except Exception as error:  # noqa: BLE001 - a group would wrap it; raised below
+                found[number] = error
+
+        async with anyio.create_task_group() as tasks:
+            for number, send in enumerate(sends):
+                tasks.start_soon(exchange, number, send)
+        for outcome in found:  # whatever is neither answer nor fault concerns all of them
+            if isinstance(outcome, Exception) and not isinstance(outcome, TransportFault):
+                raise outcome
+        return found
 
 
 class _Finishing:

@@ -13,7 +13,17 @@ from typing import Any, Final
 from krea_aleph import _wire, contract
 from krea_aleph._notices import of_answer, of_operations, retirement, warn_once, warn_safely
 from krea_aleph._signals import read_signals
-from krea_aleph._steps import Response, TransportFault, draw, now, refresh_key, report, send, sleep
+from krea_aleph._steps import (
+    Response,
+    TransportFault,
+    draw,
+    now,
+    refresh_key,
+    report,
+    send,
+    send_all,
+    sleep,
+)
 from krea_aleph._telemetry import LOGGER
 from krea_aleph.errors import (
     APIConnectionError,
@@ -28,7 +38,7 @@ from krea_aleph.models import Event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from krea_aleph._config import Config
     from krea_aleph._notices import Caution
@@ -59,10 +69,36 @@ def attempt(
 ) -> Steps[Response | KreaError]:
     """Send a request once, and return its success or the error that its outcome amounts to."""
     try:
-        response = yield from send_once(config, request, limit=limit, resends=resends)
+        answer: Response | TransportFault = yield from send_once(
+            config, request, limit=limit, resends=resends
+        )
     except TransportFault as fault:
-        return connection_error(request, fault)
-    return response if response.success else status_error(request, response)
+        answer = fault
+    return _judged(request, answer)
+
+
+def attempt_all(
+    config: Config, requests: Sequence[Request], *, limit: float | None = None
+) -> Steps[list[Response | KreaError]]:
+    """Send several requests at once, each once, and return what each outcome amounts to."""
+    found = yield from _told_all(config, requests, limit)
+    refused = [
+        number
+        for number, answer in enumerate(found)
+        if isinstance(answer, Response) and answer.status == _UNAUTHORIZED
+    ]
+    generations = [found[number].key_generation for number in refused]
+    if generations and (yield from refresh_key(max(generations))):
+        again = yield from _told_all(config, [requests[number] for number in refused], limit)
+        for number, answer in zip(refused, again, strict=True):
+            found[number] = answer
+    return [_judged(*pair) for pair in zip(requests, found, strict=True)]
+
+
+def _judged(request: Request, answer: Response | TransportFault) -> Response | KreaError:
+    if isinstance(answer, TransportFault):
+        return connection_error(request, answer)
+    return answer if answer.success else status_error(request, answer)
 
 
 def send_once(
@@ -161,17 +197,45 @@ def _told(
     config: Config, request: Request, max_idle: float | None, limit: float | None, resends: int
 ) -> Steps[Response]:
     """Send a request and report how long the answer took."""
-    facts: dict[str, str | float] = {"resends": resends} if resends else {}
     try:
         response = yield from send(request, max_idle=max_idle, limit=limit)
     except TransportFault as fault:
-        facts["error"] = "timeout" if fault.timed_out else "connection"
-        yield from _tell_request(config, request, "no answer", fault.seconds, facts)
+        yield from _tell_fault(config, request, fault, resends)
         raise
+    return (yield from _noted(config, request, response, resends))
+
+
+def _told_all(config: Config, requests: Sequence[Request], limit: float | None) -> Steps[list[Any]]:
+    """Send several requests and report how long each answer took."""
+    found: list[Any] = yield from send_all(requests, limit=limit)
+    for number, (request, answer) in enumerate(zip(requests, found, strict=True)):
+        if isinstance(answer, TransportFault):
+            yield from _tell_fault(config, request, answer)
+        else:
+            found[number] = yield from _noted(config, request, answer)
+    return found
+
+
+def _noted(
+    config: Config, request: Request, response: Response, resends: int = 0
+) -> Steps[Response]:
+    """Report an answer, and take from it what it says beside what was asked."""
     if response.success:  # the date of an error page may be that of a gateway's clock
         config.dates.note(response.headers)
+    facts = _resent(resends)
     yield from _tell_request(config, request, response.status, response.seconds, facts)
     return (yield from _heeded(config, request, response))
+
+
+def _tell_fault(
+    config: Config, request: Request, fault: TransportFault, resends: int = 0
+) -> Steps[None]:
+    facts = {**_resent(resends), "error": "timeout" if fault.timed_out else "connection"}
+    yield from _tell_request(config, request, "no answer", fault.seconds, facts)
+
+
+def _resent(resends: int) -> dict[str, str | float]:
+    return {"resends": resends} if resends else {}
 
 
 def _heeded(config: Config, request: Request, response: Response) -> Steps[Response]:
@@ -180,7 +244,8 @@ def _heeded(config: Config, request: Request, response: Response) -> Steps[Respo
     try:
         response = response._replace(content=_json(response.body))
         told += (("deprecated", facts) for facts in _ends(config, request, response))
-        told += (("drift", facts) for facts in _drift(config, request, response))
+        if request.compared:
+            told += (("drift", facts) for facts in _drift(config, request, response))
     except Exception:  # noqa: BLE001 - whatever it is, the job comes first
         LOGGER.exception("%s: the answer could not be compared", request.operation)
     for kind, facts in told:

@@ -6,6 +6,8 @@ look: every answer that counts is asked for with the key.
 
 from __future__ import annotations
 
+import math
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from secrets import token_urlsafe
@@ -14,7 +16,7 @@ from typing import Final
 from krea_aleph import _wire
 from krea_aleph._exchange import tell
 from krea_aleph._jobs import get
-from krea_aleph._steps import call, now, sleep
+from krea_aleph._steps import call
 from krea_aleph._telemetry import LOGGER, publish
 from krea_aleph.errors import (
     ConfigError,
@@ -26,15 +28,15 @@ from krea_aleph.errors import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from krea_aleph._config import Config
     from krea_aleph._steps import Steps
-    from krea_aleph.models import Event, Job
+    from krea_aleph.models import Bell, Event, Job
 
-# How often a wait looks into the store for what another process was told, in seconds.
-_STORE_LOOK: Final = 3.0
-_INSTANT: Final = 0.001
+STORE_LOOK: Final = 3.0
+"""How often a wait looks into the store for what another process was told, in seconds."""
+
 _MOST_DOUBTS: Final = 2
 # More doublings than this would only make a large number larger.
 _MOST_DOUBLINGS: Final = 10
@@ -81,85 +83,99 @@ def expect(config: Config, nonce: str, job_id: str) -> Steps[None]:
 class Ear:
     """What a wait hears of deliveries: of this process by a bell, of others through the store.
 
-    The first delivery ends a pause at once. If the job has not ended even so, the next one does so
-    only after twice as long, and so on: a flood of deliveries is no flood of looks.
+    The first delivery is heeded at once. If the job has not ended even so, the next one is only
+    after twice as long, and so on: a flood of deliveries is no flood of looks.
+
+    Args:
+        config: Of the client.
+        job_id: The job that is waited for.
+        wake: Called at each delivery of this process, from any thread.
     """
 
-    def __init__(self, config: Config, job_id: str) -> None:
-        receiver = config.receiver
-        self._config = config
-        self._job_id = job_id
-        self._bell = None if receiver is None else receiver.listen(config.account, job_id)
-        self._expects = receiver is not None and receiver.expects(config.account, job_id)
+    def __init__(self, config: Config, job_id: str, wake: Callable[[], object]) -> None:
+        self.job_id = job_id
+        self._holding = ExitStack()
+        self._bell: Bell | None = None
+        self._expects = False
+        self._stored = 0
         self._heard = 0
-        self._quiet = 0.0
+        self._deaf_until = -math.inf
         self._woken = 0
         self._doubtful = False
+        if config.receiver is not None:
+            self._bell = config.receiver.listen(config.account, job_id)
+            self._expects = config.receiver.expects(config.account, job_id)
+            self._holding.callback(self._bell.close)
+            self._holding.enter_context(self._bell.waking(wake))
 
-    def begin(self, *, looking: bool) -> Steps[None]:
-        """Find out whether a delivery is to come, and forget those that came if a look follows."""
-        if self._bell is not None and looking:
-            yield from self._hears()
-        elif self._bell is not None and not self._expects:
-            yield from self._counted()
+    @property
+    def listens(self) -> bool:
+        """Whether there is anything to be heard at all."""
+        return self._bell is not None
 
     @property
     def expecting(self) -> bool:
         """Whether a delivery is to come, so that looks may be rare."""
         return self._expects and not self._doubtful
 
-    def pause(self, seconds: float) -> Steps[bool]:
-        """Let seconds pass, or fewer when a delivery is heard; say whether one was."""
-        if self._bell is None:
-            yield from sleep(seconds)
+    def note_stored(self, count: int | None) -> None:
+        """Take note of how many deliveries the store has, those of this process included."""
+        self._expects = self._expects or count is not None
+        self._stored = max(self._stored, count or 0)
+
+    def hears(self, moment: float) -> bool:
+        """Whether there is a delivery that has not been heeded yet, and is to be now."""
+        count = self._count()
+        if count <= self._heard or moment < self._deaf_until:
             return False
-        ends = (yield from now()) + seconds
-        if self._quiet:
-            yield from sleep(min(self._quiet, seconds))
-        while not (yield from self._hears()):
-            left = ends - (yield from now())
-            if left <= _INSTANT:
-                return False
-            longest = left if self._config.store is None else _STORE_LOOK
-            yield from sleep(min(left, longest), self._bell)
-        self._quiet = self._config.poll.dense * 2.0 ** min(self._woken, _MOST_DOUBLINGS)
-        self._woken += 1
+        self._heard = count
         return True
 
-    def compare(self, *, told: bool, seen: bool) -> None:
+    def opens(self) -> float:
+        """Return from when on a delivery that is there will be heeded; infinity without one."""
+        return self._deaf_until if self._count() > self._heard else math.inf
+
+    def forget(self) -> None:
+        """Heed no delivery that has come so far: there is a look anyway."""
+        self._heard = self._count()
+
+    def compare(self, moment: float, dense: float, *, seen: bool) -> None:
         """Take note of whether there was anything to be seen at a look that a delivery asked for.
 
         If not, it may only not be readable everywhere yet: the next pause is then as short as
         without webhooks. Whoever goes on telling what cannot be seen is not believed.
         """
-        self._doubtful = told and not seen and self._woken <= _MOST_DOUBTS
+        self._deaf_until = moment + dense * 2.0 ** min(self._woken, _MOST_DOUBLINGS)
+        self._woken += 1
+        self._doubtful = not seen and self._woken <= _MOST_DOUBTS
+
+    def trust(self) -> None:
+        """Take note of a look that no delivery asked for: from here on looks may be rare again."""
+        self._doubtful = False
 
     def close(self) -> None:
         """Listen no longer."""
-        if self._bell is not None:
-            self._bell.close()
+        self._holding.close()
 
-    def _hears(self) -> Steps[bool]:
-        """Whether there is a delivery that has not been heard yet.
+    def _count(self) -> int:
+        return max(0 if self._bell is None else self._bell.heard(), self._stored)
 
-        The store counts those of every process, this one included, a moment later than the bell.
-        """
-        count = 0 if self._bell is None else self._bell.heard()
-        count = max(count, (yield from self._counted()))
-        news, self._heard = count > self._heard, max(count, self._heard)
-        return news
 
-    def _counted(self) -> Steps[int]:
-        store = self._config.store
-        if store is None:
-            return 0
-        look = partial(store.delivered, self._config.account, self._job_id)
-        try:
-            count: int | None = yield from call(look)
-        except StoreError:  # it costs nothing but time: looks go on
-            return 0
-        self._expects = self._expects or count is not None
-        return count or 0
+def ask_store(config: Config, ears: Sequence[Ear]) -> Steps[None]:
+    """Let the store say what other processes were told; without it, it only takes longer."""
+    store = config.store
+    if store is None or not ears:
+        return
+
+    def counts() -> list[int | None]:
+        return [store.delivered(config.account, ear.job_id) for ear in ears]
+
+    try:
+        found = yield from call(counts)
+    except StoreError:  # it costs nothing but time: looks go on
+        return
+    for ear, count in zip(ears, found, strict=True):
+        ear.note_stored(count)
 
 
 def told_job(config: Config, nonce: str) -> Steps[Job | None]:

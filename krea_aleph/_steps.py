@@ -27,9 +27,9 @@ from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from krea_aleph.models import Bell, Event, Update
+    from krea_aleph.models import Bell, Event
 
 T = TypeVar("T")
 
@@ -62,7 +62,10 @@ class Sink(Protocol):
 
 
 class Request(NamedTuple):
-    """One request to the API. The driver adds the base URL and the key."""
+    """One request to the API. The driver adds the base URL and the key.
+
+    ``compared`` says whether its answer is held against the pinned contract.
+    """
 
     operation: str
     method: str
@@ -71,6 +74,7 @@ class Request(NamedTuple):
     headers: Mapping[str, str] = _NOTHING
     json: Mapping[str, Any] | None = None
     body: Body | None = None
+    compared: bool = True
 
 
 class Response(NamedTuple):
@@ -127,6 +131,12 @@ class Send(NamedTuple):
     limit: float | None = None
 
 
+class SendAll(NamedTuple):
+    """Exchange several requests at once; what each has come to, answer or fault, is the result."""
+
+    sends: tuple[Send, ...]
+
+
 class Fetch(NamedTuple):
     """Stream an output, without any key, into a sink. Redirects are not followed."""
 
@@ -179,9 +189,9 @@ class CleanUp(NamedTuple):
 
 
 class Emit(NamedTuple):
-    """Show an update to whoever watches."""
+    """Show an update, or whatever else an operation finds one by one."""
 
-    update: Update
+    update: Any
 
 
 class Report(NamedTuple):
@@ -190,9 +200,9 @@ class Report(NamedTuple):
     event: Event
 
 
-Step: TypeAlias = (
-    Send | Fetch | RefreshKey | Sleep | Now | Today | Draw | Call | CleanUp | Emit | Report
-)
+Work: TypeAlias = Send | SendAll | Fetch | Call | RefreshKey
+"""Steps that take time in which something is done."""
+Step: TypeAlias = Work | Sleep | Now | Today | Draw | CleanUp | Emit | Report
 Steps: TypeAlias = Generator[Step, Any, T]
 
 
@@ -205,6 +215,14 @@ def send(
         TransportFault: There was none.
     """
     return cast("Response", (yield Send(request, max_idle, limit)))
+
+
+def send_all(
+    requests: Iterable[Request], *, limit: float | None = None
+) -> Steps[list[Response | TransportFault]]:
+    """Exchange several requests at once, and return what each has come to, in their order."""
+    sends = tuple(Send(request, None, limit) for request in requests)
+    return cast("list[Response | TransportFault]", (yield SendAll(sends)))
 
 
 def fetch(url: str, headers: Mapping[str, str], sink: Sink) -> Steps[Response]:
@@ -251,7 +269,7 @@ def clean_up() -> Steps[None]:
     yield CleanUp()
 
 
-def emit(update: Update) -> Steps[None]:
+def emit(update: Any) -> Steps[None]:
     """Show an update."""
     yield Emit(update)
 

@@ -465,6 +465,22 @@ def list_jobs_request(
     return _page_request("list_jobs", cursor, limit, status=status, types=",".join(types))
 
 
+def fleet_request(created: float | None, limit: int, *, compared: bool) -> Request:
+    """Return the request for the page that begins at a job, newest first.
+
+    Args:
+        created: When the job was created, in Unix seconds.
+        limit: How many jobs to ask for.
+        compared: Whether the answer is to be held against the contract: that takes its time for
+            pages of a thousand jobs, and once is enough.
+    """
+    # The cursor shows jobs from before it, and may be read to the millisecond only.
+    before = None if created is None else datetime.fromtimestamp(created + 0.002, UTC)
+    cursor = None if before is None else before.isoformat(timespec="milliseconds")
+    request = _page_request("list_jobs", cursor and cursor.replace("+00:00", "Z"), limit)
+    return request._replace(compared=compared)
+
+
 def list_assets_request(*, cursor: str | None, limit: int) -> Request:
     """Return the request for one page of assets."""
     return _page_request("list_assets", cursor, limit)
@@ -576,6 +592,23 @@ def read_job_page(response: Response, account: str, moment: float) -> Page:
     return _page(response, "list_jobs", lambda raw: _job(raw, account, moment))
 
 
+def read_rows(response: Response) -> list[dict[str, Any]]:
+    """Return the jobs of a page as they came: most say nothing new, and are read no further.
+
+    Raises:
+        InvalidResponseError: It is no page.
+    """
+    page = _page(response, "list_jobs", lambda raw: raw if is_id(raw.get("job_id")) else None)
+    return list(page.items)
+
+
+def job_of(row: dict[str, Any], account: str, moment: float) -> Job:
+    """Return the job of a row that has an id."""
+    job = _job(row, account, moment)
+    assert job is not None, row  # noqa: S101 - read_rows has seen to it
+    return job
+
+
 def read_asset_page(response: Response, account: str) -> Page:
     """Return a page of assets; entries without an id or an address are passed over.
 
@@ -629,8 +662,8 @@ def _job(raw: dict[str, Any], account: str, moment: float) -> Job | None:
         id=job_id,
         status=_text(raw.get("status")) or "unknown",
         account=account,
-        created_at=_moment(raw.get("created_at")),
-        completed_at=_moment(raw.get("completed_at")),
+        created_at=moment_of(raw.get("created_at")),
+        completed_at=moment_of(raw.get("completed_at")),
         outputs=tuple(dict.fromkeys(_outputs(raw))),
         error_code=code,
         error_message=message,
@@ -653,7 +686,7 @@ def _asset(raw: dict[str, Any], account: str) -> Asset | None:
         size_bytes=_whole(raw.get("size_bytes")),
         width=_whole(raw.get("width")),
         height=_whole(raw.get("height")),
-        uploaded_at=_moment(raw.get("uploaded_at")),
+        uploaded_at=moment_of(raw.get("uploaded_at")),
         raw=raw,
     )
 
@@ -707,7 +740,8 @@ def _whole(value: object) -> int | None:
     return int(value) if isinstance(value, float | int) and value == value // 1 else None
 
 
-def _moment(value: object) -> datetime | None:
+def moment_of(value: object) -> datetime | None:
+    """Return the time that a value means, if any; one without a zone is in UTC."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:

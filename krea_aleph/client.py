@@ -19,7 +19,7 @@ from krea_aleph.models import AUTO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         StrPath,
         Update,
     )
+    from krea_aleph.outcomes import Failed, Succeeded
 
 
 class _Client:
@@ -318,6 +319,66 @@ class Aleph(_Client):
             WaitTimeoutError: It did not end in time; it goes on.
         """
         return self._driver.iterate(_waiting.watch(self._config, job, wait_timeout))
+
+    def wait_many(
+        self, jobs: Iterable[JobRef], *, wait_timeout: float | None = AUTO
+    ) -> list[Succeeded | Failed]:
+        """Wait for many jobs, and return what became of each, in the order given.
+
+        One look at the account's list answers for up to a thousand of them; one job's failure
+        stops no other and raises nothing.
+
+        Args:
+            jobs: Jobs or their ids.
+            wait_timeout: Seconds for the whole call; as in ``wait``, the default does not count
+                what a job spends backlogged.
+
+        Returns:
+            For each job `Succeeded`, or `Failed` with the error that ``wait`` would have raised.
+
+        Raises:
+            InvalidRequestError: One of them is no job of this account; nothing was asked.
+        """
+        from krea_aleph import _many  # noqa: PLC0415 - a submit should not pay for it
+
+        return self._driver.run(_many.wait_many(self._config, jobs, wait_timeout))
+
+    def as_completed(
+        self, jobs: Iterable[JobRef], *, wait_timeout: float | None = AUTO
+    ) -> Iterator[Succeeded | Failed]:
+        """Yield what becomes of each of many jobs, as soon as it is known.
+
+        Leaving the loop leaves the others running. Otherwise as ``wait_many``.
+
+        Args:
+            jobs: Jobs or their ids.
+            wait_timeout: As in ``wait_many``.
+
+        Raises:
+            InvalidRequestError: One of them is no job of this account; nothing was asked.
+        """
+        from krea_aleph import _many  # noqa: PLC0415 - a submit should not pay for it
+
+        return self._driver.iterate(_many.as_completed(self._config, jobs, wait_timeout))
+
+    def watch_many(
+        self, jobs: Iterable[JobRef], *, wait_timeout: float | None = AUTO
+    ) -> Iterator[Update]:
+        """Yield each change of many jobs until all have ended. A failed job is an update, no error.
+
+        Leaving the loop leaves the jobs running.
+
+        Args:
+            jobs: Jobs or their ids.
+            wait_timeout: As in ``wait_many``.
+
+        Raises:
+            WaitTimeoutError: A job did not end in time; raised once the others are over.
+            NotFoundError: There is no such job on this account; likewise.
+        """
+        from krea_aleph import _many  # noqa: PLC0415 - a submit should not pay for it
+
+        return self._driver.iterate(_many.watch_many(self._config, jobs, wait_timeout))
 
     def cancel(self, job: JobRef) -> Cancellation:
         """Ask Krea to cancel a job, and say what came of it.
@@ -662,6 +723,66 @@ class AsyncAleph(_Client):
             WaitTimeoutError: It did not end in time; it goes on.
         """
         return self._driver.iterate(_waiting.watch(self._config, job, wait_timeout))
+
+    async def wait_many(
+        self, jobs: Iterable[JobRef], *, wait_timeout: float | None = AUTO
+    ) -> list[Succeeded | Failed]:
+        """Wait for many jobs, and return what became of each, in the order given.
+
+        One look at the account's list answers for up to a thousand of them; one job's failure
+        stops no other and raises nothing.
+
+        Args:
+            jobs: Jobs or their ids.
+            wait_timeout: Seconds for the whole call; as in ``wait``, the default does not count
+                what a job spends backlogged.
+
+        Returns:
+            For each job `Succeeded`, or `Failed` with the error that ``wait`` would have raised.
+
+        Raises:
+            InvalidRequestError: One of them is no job of this account; nothing was asked.
+        """
+        from krea_aleph import _many  # noqa: PLC0415 - a submit should not pay for it
+
+        return await self._driver.run(_many.wait_many(self._config, jobs, wait_timeout))
+
+    def as_completed(
+        self, jobs: Iterable[JobRef], *, wait_timeout: float | None = AUTO
+    ) -> AsyncIterator[Succeeded | Failed]:
+        """Yield what becomes of each of many jobs, as soon as it is known.
+
+        Leaving the loop leaves the others running. Otherwise as ``wait_many``.
+
+        Args:
+            jobs: Jobs or their ids.
+            wait_timeout: As in ``wait_many``.
+
+        Raises:
+            InvalidRequestError: One of them is no job of this account; nothing was asked.
+        """
+        from krea_aleph import _many  # noqa: PLC0415 - a submit should not pay for it
+
+        return self._driver.iterate(_many.as_completed(self._config, jobs, wait_timeout))
+
+    def watch_many(
+        self, jobs: Iterable[JobRef], *, wait_timeout: float | None = AUTO
+    ) -> AsyncIterator[Update]:
+        """Yield each change of many jobs until all have ended. A failed job is an update, no error.
+
+        Leaving the loop leaves the jobs running.
+
+        Args:
+            jobs: Jobs or their ids.
+            wait_timeout: As in ``wait_many``.
+
+        Raises:
+            WaitTimeoutError: A job did not end in time; raised once the others are over.
+            NotFoundError: There is no such job on this account; likewise.
+        """
+        from krea_aleph import _many  # noqa: PLC0415 - a submit should not pay for it
+
+        return self._driver.iterate(_many.watch_many(self._config, jobs, wait_timeout))
 
     async def cancel(self, job: JobRef) -> Cancellation:
         """Ask Krea to cancel a job, and say what came of it.

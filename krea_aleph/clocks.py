@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Generator
     from contextlib import AbstractContextManager
 
     from krea_aleph.models import Bell
@@ -49,6 +49,51 @@ class RealClock:
     def busy(self) -> AbstractContextManager[None]:
         """Real time passes whatever is in flight."""
         return nullcontext()
+
+
+class Ring:
+    """A bell, rung from any thread, that one sleeper listens to at a time."""
+
+    def __init__(self, count: int = 0, forget: Callable[[], None] = lambda: None) -> None:
+        """Make a bell that has rung so often, and say what is to be done when it is closed."""
+        self._lock = threading.Lock()
+        self._count = count
+        self._heard = 0
+        self._wakes: list[Callable[[], object]] = []
+        self.close = forget
+
+    def ring(self) -> None:
+        """Wake whoever listens."""
+        with self._lock:
+            self._count += 1
+            wakes = list(self._wakes)
+        for wake in wakes:
+            _wake(wake)
+
+    def heard(self) -> int:
+        """Return how often it has rung so far; from here on only another ring wakes."""
+        with self._lock:
+            self._heard = self._count
+            return self._count
+
+    @contextmanager
+    def waking(self, wake: Callable[[], object]) -> Generator[None]:
+        """Call ``wake`` when it rings, at once if it has not been heard."""
+        with self._lock:
+            self._wakes.append(wake)
+            late = self._count > self._heard
+        try:
+            if late:
+                _wake(wake)
+            yield
+        finally:
+            with self._lock:
+                self._wakes.remove(wake)
+
+
+def _wake(wake: Callable[[], object]) -> None:
+    with suppress(RuntimeError):  # the sleeper's event loop has ended
+        wake()
 
 
 def sleeper() -> tuple[Callable[[], Awaitable[object]], Callable[[], object]]:

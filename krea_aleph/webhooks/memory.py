@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, Generic, TypeVar
 
+from krea_aleph.clocks import Ring
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Hashable
+    from collections.abc import Callable, Hashable
 
     from krea_aleph.webhooks.delivery import Arrival
 
@@ -140,47 +141,3 @@ class Memory:
                 bells.remove(bell)
             if not bells:
                 self._bells.pop(key, None)
-
-
-class Ring:
-    """A bell that one wait listens to."""
-
-    def __init__(self, count: int, forget: Callable[[], None]) -> None:
-        self._lock = threading.Lock()
-        self._count = count
-        self._heard = 0
-        self._wakes: list[Callable[[], object]] = []
-        self.close = forget
-
-    def ring(self) -> None:
-        """Wake whoever listens."""
-        with self._lock:
-            self._count += 1
-            wakes = list(self._wakes)
-        for wake in wakes:
-            _wake(wake)
-
-    def heard(self) -> int:
-        """Return how often it has rung so far; from here on only another ring wakes."""
-        with self._lock:
-            self._heard = self._count
-            return self._count
-
-    @contextmanager
-    def waking(self, wake: Callable[[], object]) -> Generator[None]:
-        """Call ``wake`` when it rings, at once if it has not been heard."""
-        with self._lock:
-            self._wakes.append(wake)
-            late = self._count > self._heard
-        try:
-            if late:
-                _wake(wake)
-            yield
-        finally:
-            with self._lock:
-                self._wakes.remove(wake)
-
-
-def _wake(wake: Callable[[], object]) -> None:
-    with suppress(RuntimeError):  # the sleeper's event loop has ended
-        wake()

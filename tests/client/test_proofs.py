@@ -22,7 +22,7 @@ from krea_aleph import (
     Record,
     SQLiteStore,
     SubmitUncertainError,
-    _hooks,
+    _fleet,
 )
 from krea_aleph.emulator import Emulator, Fault, VirtualClock
 from krea_aleph.webhooks import WebhookReceiver
@@ -240,7 +240,7 @@ def test_a_delivery_to_another_process_ends_the_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Two processes share a store: what one is told, the other one's wait is looking at soon."""
-    monkeypatch.setattr(_hooks, "_STORE_LOOK", 0.1)
+    monkeypatch.setattr(_fleet, "STORE_LOOK", 0.1)
     emulator.outcome(seconds=0.5)
     aleph = open_client(receiver=elsewhere, store=store, virtual_time=False)
     begun = time.monotonic()

@@ -11,8 +11,7 @@ import anyio
 import pytest
 import trio
 
-from krea_aleph.clocks import RealClock, sleeper
-from krea_aleph.webhooks.memory import Ring
+from krea_aleph.clocks import RealClock, Ring, sleeper
 
 LONG = 30.0
 

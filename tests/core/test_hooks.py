@@ -162,13 +162,15 @@ def test_a_flood(receiver: WebhookReceiver) -> None:
 def test_several_waits_for_one_job(receiver: WebhookReceiver) -> None:
     """Everybody who waits for a job hears of it, and nobody is remembered afterwards."""
     config = configured(poll=STEADY, receiver=expecting(receiver))
-    first, second = _hooks.Ear(config, JOB_ID), _hooks.Ear(config, JOB_ID)
-    other = _hooks.Ear(config, "another-job")
+    rung: list[str] = []
+    ears = [
+        _hooks.Ear(config, job_id, partial(rung.append, name))
+        for name, job_id in (("first", JOB_ID), ("second", JOB_ID), ("other", "another-job"))
+    ]
     told(receiver)
-    assert Stage().play(first.pause(9.0))
-    assert Stage().play(second.pause(9.0))
-    assert not Stage().play(other.pause(9.0))
-    for ear in (first, second, other, other):
+    assert rung == ["first", "second"]
+    assert [ear.hears(0.0) for ear in ears] == [True, True, False]
+    for ear in (*ears, ears[0]):
         ear.close()
     assert receiver._memory._bells == {}
 
@@ -371,10 +373,3 @@ def test_a_correspondent(receiver: WebhookReceiver, store: SQLiteStore) -> None:
     ran[0].close()
     correspondent.publish(Event("webhook", "default"))
     assert [event.kind for event in events] == ["webhook"]
-
-
-def test_a_plain_pause_is_one_step() -> None:
-    """Without a receiver a pause costs what it always did."""
-    ear = _hooks.Ear(configured(), JOB_ID)
-    assert [type(step) for step in ear.pause(5.0)] == [Sleep]
-    ear.close()

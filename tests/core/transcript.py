@@ -28,6 +28,7 @@ from krea_aleph._steps import (
     Request,
     Response,
     Send,
+    SendAll,
     Sleep,
     Step,
     Steps,
@@ -207,13 +208,15 @@ class Stage:
             step = operation.send(self._perform(step))
         return operation
 
-    def _perform(self, step: Step) -> Any:  # noqa: C901, PLR0911 - a table
+    def _perform(self, step: Step) -> Any:  # noqa: C901, PLR0911, PLR0912 - a table
         if self._interruption is not None and self._interruption.at(step):
             error, self._interruption = self._interruption.error, None
             raise error
         match step:
             case Send():
                 return self._send(step)
+            case SendAll(sends):
+                return [self._outcome(send) for send in sends]
             case Fetch():
                 return self._fetch(step)
             case Sleep(seconds, bell):
@@ -263,6 +266,12 @@ class Stage:
                 reply.seconds = self._seconds
             raise reply
         return reply._replace(seconds=self._seconds)
+
+    def _outcome(self, step: Send) -> Response | TransportFault:
+        try:
+            return self._send(step)
+        except TransportFault as fault:
+            return fault
 
     def _fetch(self, step: Fetch) -> Response:
         self.fetches.append(step)

@@ -14,7 +14,12 @@ from krea_aleph.emulator import Emulator, VirtualClock
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-PAGES = ["README.md", "docs/observability.md", "docs/webhooks.md"]
+PAGES = [
+    "README.md",
+    "docs/many-jobs.md",
+    "docs/observability.md",
+    "docs/webhooks.md",
+]
 BLOCKS = [
     block
     for page in PAGES

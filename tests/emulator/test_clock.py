@@ -17,8 +17,8 @@ import anyio.lowlevel
 import pytest
 import trio
 
+from krea_aleph.clocks import Ring
 from krea_aleph.emulator.clock import ROUNDS, START, VirtualClock
-from krea_aleph.webhooks.memory import Ring
 
 Run = Callable[[Callable[[], Awaitable[Any]]], Any]
 

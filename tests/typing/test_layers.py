@@ -15,6 +15,7 @@ CORE = """
     models
     errors
     policies
+    _plan
     contract
     clocks
     _locks
@@ -25,6 +26,7 @@ CORE = """
     _files
     _uploads
     _secrets
+    _board
     _config
     _steps
     _checks
@@ -44,7 +46,11 @@ CORE = """
     _intents
     _submit
     _recovery
+    _crowd
+    _looks
+    _fleet
     _waiting
+    _many
     _results
     _addresses
     _line

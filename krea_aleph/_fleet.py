@@ -1,0 +1,66 @@
+"""Waiting together: who waits on a client and finds nobody looking looks for everybody."""
+
+from __future__ import annotations
+
+import math
+
+from krea_aleph._crowd import INSTANT
+from krea_aleph._hooks import STORE_LOOK, ask_store
+from krea_aleph._looks import look
+from krea_aleph._steps import now, sleep
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from krea_aleph._crowd import Crowd, Wait
+    from krea_aleph._steps import Steps
+
+
+def news(crowd: Crowd) -> Steps[list[Wait]]:
+    """Return the waits that there is something new of; let time pass until there are some."""
+    board = crowd.config.board
+    while True:
+        crowd.bell.heard()
+        if crowd.has_news:
+            break
+        if board.lead(crowd):
+            try:
+                yield from _lead(crowd)
+            finally:
+                board.step_down(crowd)
+        else:
+            yield from sleep(crowd.patience((yield from now())), crowd.bell)
+            crowd.expire((yield from now()))
+    board.appoint()  # whoever was woken to look, and has other things to do, passes it on
+    return crowd.take_news()
+
+
+def _lead(crowd: Crowd) -> Steps[None]:
+    """Look for everybody until there is something for this party."""
+    config = crowd.config
+    board = config.board
+    heard = -math.inf
+    while not crowd.has_news:
+        crowd.bell.heard()
+        waits = [wait for party in board.parties for wait in list(party.waits.values())]
+        waits = [wait for wait in waits if not wait.over]
+        moment = yield from now()
+        ears = [wait.ear for wait in waits if wait.ear.listens]
+        if ears and config.store is not None and moment >= heard + STORE_LOOK:
+            heard = moment
+            yield from ask_store(config, ears)
+        due = [wait for wait in waits if _is_due(wait, moment)]
+        if due:
+            yield from look(config, waits, due)
+            continue
+        until = min(min(wait.due, wait.ear.opens()) for wait in waits)
+        if ears and config.store is not None:
+            until = min(until, heard + STORE_LOOK)
+        board.pause_ends = until
+        yield from sleep(max(until - moment, 0.0), crowd.bell)
+        board.pause_ends = -math.inf
+
+
+def _is_due(wait: Wait, moment: float) -> bool:
+    """Whether a look is to be made now: its time has come, or a delivery has."""
+    wait.told = wait.ear.hears(moment)
+    return wait.told or wait.due - moment < INSTANT
