@@ -215,11 +215,13 @@ class SyncDriver:
             except TransportFault as fault:
                 return fault
 
-        threads, found = ThreadPoolExecutor(min(len(sends), _THREADS), "krea-look"), None
+        threads = ThreadPoolExecutor(min(len(sends), _THREADS), "krea-look")
         try:
             found = list(threads.map(exchange, sends))
-        finally:  # who is interrupted does not wait for answers that nobody wants any more
-            threads.shutdown(wait=found is not None, cancel_futures=True)
+        except BaseException:  # who is interrupted does not wait for what nobody wants any more
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
+        threads.shutdown()
         return found
 
 
