@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
+from os import PathLike, fsdecode
+from os.path import join
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -134,8 +136,7 @@ def draft(
         if taken in options:
             raise InvalidRequestError(taken, f"it is the argument {ours!r} here")
     wire = {WIRE_NAMES.get(name, name): value for name, value in options.items()}
-    names = {wire_name: name for name, wire_name in WIRE_NAMES.items()}
-    names |= {VIDEO: _VIDEO, PROMPT: _PROMPT}
+    names = {**wire_spellings(), VIDEO: _VIDEO, PROMPT: _PROMPT}
     collector = _Media()
     body = {
         VIDEO: collector.address(video, _VIDEO),
@@ -207,6 +208,61 @@ class _Media:
         return placeholder
 
 
+class _Rooted(_Media):
+    """Turns relative paths of media into paths below a folder; all else stays what it is."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__()
+        self._root = root
+
+    def address(self, value: Any, field: str) -> Any:
+        """Return a media value, a relative path below the folder."""
+        _check_media(value, field)
+        if _is_url(value) or (isinstance(value, str) and _OTHER_SCHEME.match(value)):
+            return value
+        if isinstance(value, (str, PathLike)):
+            return join(self._root, fsdecode(value))  # noqa: PTH118 - a Path would make "./a:b" a URL
+        return value
+
+
+def rooted(video: Any, options: Mapping[str, Any], root: str) -> tuple[Any, dict[str, Any]]:
+    """Return what a request is made of, with relative paths taken to be below a folder.
+
+    Raises:
+        InvalidRequestError: What stands for media can be none.
+    """
+    schemas, media = option_schemas(), _Rooted(root)
+    walked = {name: media.walk(schemas[name], value, name) for name, value in options.items()}
+    return media.address(video, _VIDEO), walked
+
+
+@cache
+def option_schemas() -> Mapping[str, Schema]:
+    """Return the constraints of each option, by the name that it has in `AlephOptions`."""
+    from krea_aleph_api.constraints import ALEPH_REQUEST, PROMPT, VIDEO
+
+    names = wire_spellings()
+    properties: Mapping[str, Schema] = ALEPH_REQUEST["properties"]
+    return {
+        names.get(name, name): schema
+        for name, schema in properties.items()
+        if name not in {PROMPT, VIDEO}
+    }
+
+
+@cache
+def wire_spellings() -> Mapping[str, str]:
+    """Return our name of each option that upstream spells otherwise, by that spelling."""
+    from krea_aleph_api.constraints import WIRE_NAMES
+
+    return {wire_name: name for name, wire_name in WIRE_NAMES.items()}
+
+
+def renamed(name: str) -> str:
+    """Say what has become of the old name of a field; nothing of any other name."""
+    return _new_name(name, wire_spellings())
+
+
 def open_source(value: Any, field: str) -> Source:
     """Inspect a file that is to be uploaded.
 
@@ -222,14 +278,19 @@ def open_source(value: Any, field: str) -> Source:
         raise InvalidRequestError(
             field, f"{scheme}:// is not supported", hint="Give an https URL or a local path."
         )
-    if value == "" or value is None or isinstance(value, (bytes, bytearray, bool, int, float)):
+    _check_media(value, field)
+    return Source.open(field, value)
+
+
+def _check_media(value: Any, field: str) -> None:
+    kinds = (bytes, bytearray, bool, int, float, list, tuple, dict)
+    if value == "" or value is None or isinstance(value, kinds):
         kind = "an empty text" if value == "" else type(value).__name__
         raise InvalidRequestError(
             field,
             f"{kind} is no media",
             hint="Give a URL, a path, an open binary file or an asset.",
         )
-    return Source.open(field, value)
 
 
 def _is_url(value: object) -> bool:

@@ -37,6 +37,10 @@ CORE = """
     _saving
     _wire
     outcomes
+    _tables
+    _cells
+    _columns
+    manifest
     _exchange
     _paging
     _assets
