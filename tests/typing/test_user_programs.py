@@ -63,7 +63,7 @@ def _program(folder: Path, *lines: str) -> Path:
 
 
 @pytest.mark.parametrize("checker", CHECKERS)
-@pytest.mark.parametrize("name", ["sync.py", "asynchronous.py"])
+@pytest.mark.parametrize("name", sorted(path.name for path in PROGRAMS.glob("*.py")))
 def test_a_program_with_every_verb_is_accepted(checker: str, name: str, tmp_path: Path) -> None:
     """What the documentation teaches, strict type checkers accept."""
     status, said = _check(checker, Path(shutil.copy(PROGRAMS / name, tmp_path)))
