@@ -170,7 +170,8 @@ def test_lines_of_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["empty.jsonl", "EMPTY.NDJSON"])
 def test_no_lines_of_json_are_no_rows(name: str, tmp_path: Path) -> None:
     """A program that had nothing to write wrote a good manifest."""
-    assert list(read(file(tmp_path, "\n# nothing\n", name))) == []
+    for text in ("", "\n \n", "\n# nothing\n"):
+        assert list(read(file(tmp_path, text, name))) == []
 
 
 def test_rows_from_anything() -> None:
@@ -216,6 +217,14 @@ def test_the_standard_input() -> None:
             check=True,
         )
         assert done.stdout.strip() == repr([SNOW])
+
+
+def test_a_standard_input_that_is_text_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notebooks and the like have no bytes to give, and a windowed program has no input."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO(HEAD + GOOD))
+    assert list(read("-")) == [SNOW]
+    monkeypatch.setattr(sys, "stdin", None)
+    refused("-")
 
 
 # What a text stands for
@@ -651,7 +660,7 @@ def test_a_row_of_many_lines_that_is_too_long() -> None:
 def test_lines_that_are_no_object(line: str, words: str) -> None:
     """Each is a bad row that says why, and the next one is read."""
     first, second, third = from_text(f"{json.dumps(SNOW)}\n{line}\n{json.dumps(SNOW)}\n")
-    assert first == third == SNOW
+    assert [first, third] == [SNOW, SNOW]
     wrong = bad([second])
     assert (wrong.index, wrong.line) == (1, 2)
     assert words in wrong.error.problem
