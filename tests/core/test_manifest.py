@@ -633,12 +633,14 @@ def test_quotes_that_do_not_fit(line: str) -> None:
     )
 
 
-def test_a_row_of_many_lines_that_is_too_long() -> None:
-    """Quoted lines that are short, and together more than 1 MiB, are no row either."""
+def test_rows_of_too_many_lines() -> None:
+    """Quoted lines that are more than 1000, or together more than 1 MiB, are no row either."""
     text = HEAD + f'{URL},"' + ("x" * 9999 + "\n") * 300 + '",7\n' + GOOD
     first, *rest = from_text(text)
-    assert "1 MiB" in bad([first]).error.problem
+    assert "not closed in" in bad([first]).error.problem
     assert rest[-1] == SNOW
+    first = from_text(HEAD + f'{URL},"snow\n' + "\n" * 1001)[0]
+    assert "not closed in 1000 lines" in bad([first]).error.problem
 
 
 @pytest.mark.parametrize(
