@@ -351,6 +351,7 @@ def test_an_old_name_is_answered_with_the_new_one() -> None:
 def test_a_schema_of_any_shape() -> None:
     """A contract that says less, or says it in another way, is read all the same."""
     assert reader(True)("7") == "7"
+    assert reader({"type": ["string", "number"]})("007") == "007"
     assert reader({"enum": [1, 2]})("2") == 2
     assert reader({"const": True})("true") is True
     assert reader({"allOf": [{"type": "integer"}, {"type": "number"}]})("4") == 4
@@ -537,6 +538,14 @@ def test_outputs_inside_of_the_folder(output: str) -> None:
 def test_outputs_that_lead_elsewhere(output: str) -> None:
     """What leaves the folder, or is no name on some system, is a bad row on every system."""
     assert bad(list(read([{"video": URL, "prompt": "snow", "output": output}]))).field == "output"
+
+
+def test_why_an_output_is_refused() -> None:
+    """The words name the reason that matters most."""
+    reasons = {"../a": "leads out", "/a": "absolute", "C:a": "drive", "a\\b": "backslash"}
+    for output, words in reasons.items():
+        with pytest.raises(InvalidRequestError, match=words):
+            check_output(output)
 
 
 def test_outputs_that_are_paths() -> None:
