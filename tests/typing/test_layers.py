@@ -37,9 +37,9 @@ CORE = """
     _saving
     _wire
     outcomes
-    _tables
     _cells
     _columns
+    _tables
     manifest
     _exchange
     _paging
