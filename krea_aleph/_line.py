@@ -238,6 +238,11 @@ class Line:
         """Whether a request may be sent: the server may have hung up while it was idle."""
         return _usable(self._connection)
 
+    @property
+    def clean(self) -> bool:
+        """Whether nothing has come beyond the last answer."""
+        return not _has_leftovers(self._connection)
+
     def send(self, message: Message) -> Reply:
         """Send a request and return the answer, its body still to be read."""
         self._backend.deadline = message.deadline
@@ -252,6 +257,8 @@ class Line:
 
 class Foreign:
     """A transport of the user's own, for code that blocks; it is the user's to close."""
+
+    clean = True
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
@@ -341,6 +348,11 @@ class AsyncLine:
         """Whether a request may be sent: the server may have hung up while it was idle."""
         return _usable(self._connection)
 
+    @property
+    def clean(self) -> bool:
+        """Whether nothing has come beyond the last answer."""
+        return not _has_leftovers(self._connection)
+
     async def send(self, message: Message) -> Reply:
         """Send a request and return the answer, its body still to be read."""
         self._backend.deadline = message.deadline
@@ -355,6 +367,8 @@ class AsyncLine:
 
 class AsyncForeign:
     """A transport of the user's own, for an event loop; it is the user's to close."""
+
+    clean = True
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
@@ -482,6 +496,22 @@ def _usable(connection: Any) -> bool:
     if hasattr(connection, "is_idle"):
         return bool(connection.is_idle() and not connection.has_expired())
     return True
+
+
+def _has_leftovers(connection: Any) -> bool:
+    """Say whether more came than the answer that was promised.
+
+    Whatever reads on takes the rest for the answer to the next request, which the pinned httpcore
+    does not look out for; it has no public way to ask either. What comes later makes the connection
+    readable, and that is looked at before it is used again.
+    """
+    for inner in getattr(connection, "connections", [connection]):
+        while not hasattr(inner, "_h11_state") and hasattr(inner, "_connection"):
+            inner = inner._connection  # noqa: PLW2901, SLF001 - from coat to coat
+        state = getattr(inner, "_h11_state", None)
+        if state is not None and state.trailing_data[0]:
+            return True
+    return False
 
 
 def core_url(url: httpx.URL) -> httpcore.URL:

@@ -336,7 +336,7 @@ class SyncPool(_Pool):
             except BaseException as error:  # noqa: BLE001 - raised again as what it means
                 line.close()
                 raise_fault(error)
-            if self._connections.closed:
+            if self._connections.closed or not line.clean:
                 line.close()
             else:
                 self._connections.keep(route, line)
@@ -428,7 +428,7 @@ class AsyncPool(_Pool):
                 with CancelScope(shield=True):  # or else the cancellation would be raised from here
                     await line.aclose()
                 raise_fault(error)
-            if self._connections.closed:
+            if self._connections.closed or not line.clean:
                 await line.aclose()
             else:
                 self._connections.keep(route, line)
