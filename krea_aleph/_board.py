@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from krea_aleph._plan import Crowding
 
@@ -26,6 +26,9 @@ _CHECK_EVERY: Final = 8
 _DISTRUST: Final = 300.0
 
 
+Role: TypeAlias = Literal["leader", "deputy", "other"]
+
+
 class Party(Protocol):
     """Those who wait together: a single wait, or all of one call."""
 
@@ -35,6 +38,9 @@ class Party(Protocol):
 
 class Board:
     """The parties of one client, and which of them looks. Safe to use from any thread.
+
+    Those who do not look rest until there is news for them. One of them is the deputy: it wakes
+    when a look is long overdue, since the one who looks may hang in a request, and takes over.
 
     Attributes:
         lists: What is known of the account's list of jobs.
@@ -48,6 +54,7 @@ class Board:
         self._parties: dict[Party, None] = {}
         self._resting: dict[Party, None] = {}
         self._leader: Party | None = None
+        self._deputy: Party | None = None
 
     def join(self, party: Party, due: float) -> None:
         """Take a party in, of which something is due then; who looks will look for it, too."""
@@ -61,7 +68,7 @@ class Board:
         """Let a party go."""
         with self._lock:
             self._parties.pop(party, None)
-            self._resting.pop(party, None)
+        self.get_up(party)
         self.step_down(party)
 
     @property
@@ -70,15 +77,31 @@ class Board:
         with self._lock:
             return list(self._parties)
 
-    def lead(self, party: Party) -> bool:
-        """Say whether a party is the one to look; if not, it is one of those who may be woken."""
+    def role(self, party: Party) -> Role:
+        """Say what a party has to do now: look, rest as the deputy, or just rest."""
         with self._lock:
             self._leader = self._leader or party
             if self._leader is party:
-                self._resting.pop(party, None)
-                return True
+                return "leader"
             self._resting[party] = None
-            return False
+            self._deputy = self._deputy or party
+            return "deputy" if self._deputy is party else "other"
+
+    def leads(self, party: Party) -> bool:
+        """Whether it is still this party that looks."""
+        return self._leader is party
+
+    def get_up(self, party: Party) -> None:
+        """Rest no longer."""
+        with self._lock:
+            self._resting.pop(party, None)
+            if self._deputy is party:
+                self._deputy = None
+
+    def take_over(self, party: Party) -> None:
+        """Look in the place of whoever does not get on."""
+        with self._lock:
+            self._leader = party
 
     def step_down(self, party: Party) -> None:
         """Look for others no longer."""
@@ -88,12 +111,14 @@ class Board:
         self.appoint()
 
     def appoint(self) -> None:
-        """Wake somebody to look, if nobody does."""
+        """Wake somebody to look, or to be the deputy, if nobody is."""
         with self._lock:
-            if self._leader is not None or not self._resting:
+            if (self._leader is not None and self._deputy is not None) or not self._resting:
                 return
             chosen = next(iter(self._resting))
             del self._resting[chosen]
+            if self._deputy is chosen:
+                self._deputy = None
         chosen.bell.ring()
 
     def call(self) -> None:

@@ -232,6 +232,10 @@ class Crowd:
         """Return for how many seconds others may look for it: to its nearest deadline."""
         return min(wait.left_at(moment) for wait in self.waits.values()) + SHORTEST_LOOK
 
+    def next_due(self) -> float:
+        """Return the moment of its next look."""
+        return min((wait.due for wait in self.waits.values()), default=math.inf)
+
     def expire(self, moment: float) -> None:
         """Take the waits whose time is over for news, though nobody has looked for them."""
         for wait in self.waits.values():

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from krea_aleph._crowd import INSTANT
 from krea_aleph._hooks import STORE_LOOK, ask_store
 from krea_aleph._looks import look
 from krea_aleph._steps import now, sleep
+
+# By how many seconds a look may be late before somebody else makes it.
+_STALLED: Final = 10.0
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,24 +26,41 @@ def news(crowd: Crowd) -> Steps[list[Wait]]:
         crowd.bell.heard()
         if crowd.has_news:
             break
-        if board.lead(crowd):
+        role = board.role(crowd)
+        if role == "leader":
             try:
                 yield from _lead(crowd)
             finally:
                 board.step_down(crowd)
         else:
-            yield from sleep(crowd.patience((yield from now())), crowd.bell)
-            crowd.expire((yield from now()))
+            yield from _rest(crowd, deputy=role == "deputy")
     board.appoint()  # whoever was woken to look, and has other things to do, passes it on
     return crowd.take_news()
 
 
+def _rest(crowd: Crowd, *, deputy: bool) -> Steps[None]:
+    """Rest until there is something to do; the deputy also looks whether looks are made at all."""
+    board = crowd.config.board
+    try:
+        moment = yield from now()
+        seconds = crowd.patience(moment)
+        if deputy:
+            seconds = min(seconds, crowd.next_due() + _STALLED - moment)
+        yield from sleep(max(seconds, 0.0), crowd.bell)
+        moment = yield from now()
+        crowd.expire(moment)
+        if deputy and moment - crowd.next_due() >= _STALLED - INSTANT:
+            board.take_over(crowd)
+    finally:
+        board.get_up(crowd)
+
+
 def _lead(crowd: Crowd) -> Steps[None]:
-    """Look for everybody until there is something for this party."""
+    """Look for everybody until there is something for this party, or another has taken over."""
     config = crowd.config
     board = config.board
     heard = -math.inf
-    while not crowd.has_news:
+    while board.leads(crowd) and not crowd.has_news:
         crowd.bell.heard()
         waits = [wait for party in board.parties for wait in list(party.waits.values())]
         waits = [wait for wait in waits if not wait.over]

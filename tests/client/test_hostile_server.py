@@ -28,9 +28,11 @@ from krea_aleph import (
     Job,
     KreaError,
     Output,
+    PollPolicy,
     RetryPolicy,
     SubmitUncertainError,
     WaitTimeoutError,
+    _fleet,
 )
 from krea_aleph.emulator import Emulator, Fault
 
@@ -342,3 +344,61 @@ def test_sixteen_threads_lose_nothing_when_answers_are_lost(emulator: Emulator) 
     assert emulator.accepted == 100
     assert len(uncertain) == 14
     assert len({end for end in ends if isinstance(end, str)}) == 86
+
+
+@pytest.mark.parametrize("colour", ["sync", "asyncio"])
+def test_what_comes_after_an_answer_answers_nothing(colour: str) -> None:
+    """A second answer on the heels of the first is not taken for that to the next request."""
+    forged = JOB.replace(b'"queued"', b'"completed"')
+    asked: list[bytes] = []
+
+    def script(handler: Any, head: bytes) -> None:
+        asked.append(head)
+        handler.wfile.write(answer(JOB) + (answer(forged) if len(asked) == 1 else b""))
+
+    with raw_server(script) as url:
+        if colour == "sync":
+            with Aleph(base_url=url, api_key="id:secret") as aleph:
+                seen = [aleph.get("some-job").status for _ in range(2)]
+        else:
+
+            async def main() -> list[str]:
+                async with AsyncAleph(base_url=url, api_key="id:secret") as aleph:
+                    return [(await aleph.get("some-job")).status for _ in range(2)]
+
+            seen = asyncio.run(main())
+    assert seen == ["queued", "queued"]
+    assert len(asked) == 2
+
+
+def test_a_look_that_hangs_holds_up_nobody_else(
+    over: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the one who looks for all waits for an answer, another takes over after a while."""
+    monkeypatch.setattr(_fleet, "_STALLED", 0.1)
+    hung = threading.Event()
+
+    def script(handler: Any, head: bytes) -> None:
+        if not hung.is_set():
+            hung.set()
+            over.wait()
+        job_id = b"another-job" if b"/jobs/another-job" in head else b"some-job"
+        job = {**json.loads(JOB), "status": "completed", "result": {"urls": ["https://a.example"]}}
+        if b"GET /jobs?" in head:
+            body = {"items": [{**job, "job_id": name} for name in ("some-job", "another-job")]}
+            handler.wfile.write(answer(json.dumps(body).encode()))
+        else:
+            handler.wfile.write(answer(json.dumps({**job, "job_id": job_id.decode()}).encode()))
+
+    async def main(url: str) -> None:
+        quick = PollPolicy(early=0.05, sparse=0.05, dense=0.05, longest=0.05)
+        async with AsyncAleph(base_url=url, api_key="id:secret", poll=quick) as aleph:
+            first = asyncio.ensure_future(aleph.wait("some-job"))
+            await asyncio.to_thread(hung.wait)
+            assert (await aleph.wait("another-job")).succeeded
+            assert not first.done()
+            over.set()
+            assert (await first).succeeded
+
+    with raw_server(script) as url:
+        asyncio.run(main(url))
