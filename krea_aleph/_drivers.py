@@ -9,11 +9,11 @@ import inspect
 import random
 import threading
 import time
-from contextlib import closing
 from typing import Any, Final, Generic, TypeVar
 
 from krea_aleph._steps import (
     CLEANUP_SECONDS,
+    Ask,
     Call,
     CleanUp,
     Draw,
@@ -26,6 +26,7 @@ from krea_aleph._steps import (
     Send,
     SendAll,
     Sleep,
+    Spawn,
     Step,
     Steps,
     Today,
@@ -55,6 +56,7 @@ class Flight(Generic[T]):
     Attributes:
         step: The step to perform; None once there is a result.
         result: What the operation has returned.
+        crew: Those who perform operations beside it; None while there are none.
     """
 
     __slots__ = ("_cleanup_ends", "_operation", "_reason", "result", "step")
@@ -123,6 +125,44 @@ class Flight(Generic[T]):
             self.result = stop.value
 
 
+class _flying(Generic[T]):  # noqa: N801 - a with statement reads better in lower case
+    """A flight that is ended in any case, and with it what runs beside it."""
+
+    __slots__ = ("flight",)
+
+    def __init__(self, operation: Steps[T]) -> None:
+        self.flight = Flight(operation)
+
+    def __enter__(self) -> Flight[T]:
+        return self.flight
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.flight.close()
+        finally:
+            if self.flight.crew is not None:
+                self.flight.crew.dismiss()
+
+
+class _aflying(Generic[T]):  # noqa: N801 - as above
+    """The same on an event loop."""
+
+    __slots__ = ("flight",)
+
+    def __init__(self, operation: Steps[T]) -> None:
+        self.flight = Flight(operation)
+
+    async def __aenter__(self) -> Flight[T]:
+        return self.flight
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            self.flight.close()
+        finally:
+            if self.flight.crew is not None:
+                await self.flight.crew.dismiss()
+
+
 class SyncDriver:
     """Performs steps by blocking."""
 
@@ -133,7 +173,7 @@ class SyncDriver:
     def run(self, operation: Steps[T], on_update: Callable[[Any], object] | None = None) -> T:
         """Return an operation's result; show each update to the callback, if there is one."""
         _check_callback(on_update)
-        with closing(Flight(operation)) as flight:
+        with _flying(operation) as flight:
             flight.send(None)
             while (step := flight.step) is not None:
                 try:
@@ -144,7 +184,7 @@ class SyncDriver:
 
     def iterate(self, operation: Steps[object]) -> Iterator[Any]:
         """Yield what an operation emits. Leaving the loop closes it."""
-        with closing(Flight(operation)) as flight:
+        with _flying(operation) as flight:
             flight.send(None)
             while (step := flight.step) is not None:
                 if isinstance(step, Emit):
@@ -162,12 +202,21 @@ class SyncDriver:
                 _show(on_update, step.update)
             elif isinstance(step, CleanUp):
                 flight.clean_up()
+            elif isinstance(step, Spawn):
+                self._spawn(flight, step)
             else:
                 reply = self._perform(step, flight.limit())
         except BaseException as error:  # noqa: BLE001 - the operation decides what it means
             flight.throw(error)
         else:
             flight.send(reply)
+
+    def _spawn(self, flight: Flight[Any], step: Spawn) -> None:
+        if flight.crew is None:
+            from krea_aleph._background import Crew  # noqa: PLC0415 - few operations need it
+
+            flight.crew = Crew(self._config, self._pool)
+        flight.crew.start(step.operation)
 
     def _perform(self, step: Step, limit: float | None) -> Any:
         clock = self._config.clock
@@ -177,6 +226,8 @@ class SyncDriver:
             case Send() | SendAll() | Fetch() | Call() | RefreshKey():
                 with clock.busy():
                     return self._work(step, limit)
+            case Ask(function):
+                return function()
             case _:
                 return _answer(step, self._config)
 
@@ -235,7 +286,7 @@ class AsyncDriver:
     async def run(self, operation: Steps[T], on_update: Callable[[Any], object] | None = None) -> T:
         """Return an operation's result; show each update to the callback, if there is one."""
         _check_callback(on_update)
-        with closing(Flight(operation)) as flight:
+        async with _aflying(operation) as flight:
             flight.send(None)
             while (step := flight.step) is not None:
                 await self._advance(flight, step, on_update)
@@ -243,7 +294,7 @@ class AsyncDriver:
 
     async def iterate(self, operation: Steps[object]) -> AsyncIterator[Any]:
         """Yield what an operation emits. Leaving the loop closes it."""
-        with closing(Flight(operation)) as flight:
+        async with _aflying(operation) as flight:
             flight.send(None)
             while (step := flight.step) is not None:
                 if isinstance(step, Emit):
@@ -261,12 +312,21 @@ class AsyncDriver:
                 await _ashow(on_update, step.update)
             elif isinstance(step, CleanUp):
                 flight.clean_up()
+            elif isinstance(step, Spawn):
+                self._spawn(flight, step)
             else:
                 reply = await self._within(step, flight.limit())
         except BaseException as error:  # noqa: BLE001 - the operation decides what it means
             flight.throw(error)
         else:
             flight.send(reply)
+
+    def _spawn(self, flight: Flight[Any], step: Spawn) -> None:
+        if flight.crew is None:
+            from krea_aleph._background import AsyncCrew  # noqa: PLC0415 - as above
+
+            flight.crew = AsyncCrew(self._config, self._pool)
+        flight.crew.start(step.operation)
 
     async def _within(self, step: Step, limit: float | None) -> Any:
         """Perform a step; one of a clean-up in its time, and shielded from more cancellation."""
@@ -286,6 +346,8 @@ class AsyncDriver:
             case Send() | SendAll() | Fetch() | Call() | RefreshKey():
                 with clock.busy():
                     return await self._work(step, limit)
+            case Ask(function, awaitable):
+                return await (function() if awaitable else _in_thread(function))
             case _:
                 return _answer(step, self._config)
 

@@ -184,6 +184,36 @@ class Call(NamedTuple):
     function: Callable[[], Any]
 
 
+class Ask(NamedTuple):
+    """Call a function of the user's, which may take as long as it likes: time goes on meanwhile.
+
+    An asynchronous driver awaits what is awaitable, and uses a worker thread for the rest.
+
+    Attributes:
+        function: What to call.
+        awaitable: Whether it is to be awaited.
+    """
+
+    function: Callable[[], Any]
+    awaitable: bool = False
+
+
+class Spawn(NamedTuple):
+    """Start an operation beside this one, and go on at once.
+
+    It is performed in a thread, or as a task of the running event loop, and what becomes of it is
+    its own concern: it hands over what it finds through an object that both know. When this
+    operation ends, in whichever way, those beside it are stopped: at their next pause or read they
+    are interrupted by `Stopped`, and have `CLEANUP_SECONDS` to end.
+    """
+
+    operation: Generator[Any, Any, None]
+
+
+class Stopped(BaseException):  # noqa: N818 - an interruption, like KeyboardInterrupt
+    """Interrupts an operation whose main operation has ended."""
+
+
 class CleanUp(NamedTuple):
     """From here on clean up only, and for at most `CLEANUP_SECONDS`."""
 
@@ -202,7 +232,7 @@ class Report(NamedTuple):
 
 Work: TypeAlias = Send | SendAll | Fetch | Call | RefreshKey
 """Steps that take time in which something is done."""
-Step: TypeAlias = Work | Sleep | Now | Today | Draw | CleanUp | Emit | Report
+Step: TypeAlias = Work | Ask | Spawn | Sleep | Now | Today | Draw | CleanUp | Emit | Report
 Steps: TypeAlias = Generator[Step, Any, T]
 
 
@@ -264,6 +294,16 @@ def call(function: Callable[[], T]) -> Steps[T]:
     return cast("T", (yield Call(function)))
 
 
+def ask(function: Callable[[], Any], *, awaitable: bool = False) -> Steps[Any]:
+    """Return what a function of the user's returns; what it raises is raised."""
+    return (yield Ask(function, awaitable))
+
+
+def spawn(operation: Steps[None]) -> Steps[None]:
+    """Start an operation beside this one."""
+    yield Spawn(operation)
+
+
 def clean_up() -> Steps[None]:
     """Begin to clean up: later steps are shielded, and run out of time soon."""
     yield CleanUp()
@@ -282,15 +322,21 @@ def report(event: Event) -> Steps[None]:
 def gather(operation: Steps[None]) -> Steps[list[Any]]:
     """Return as a list what an operation emits, without showing it to anybody."""
     found: list[Any] = []
+    yield from overhearing(operation, found.append)
+    return found
+
+
+def overhearing(operation: Steps[T], hear: Callable[[Any], object]) -> Steps[T]:
+    """Perform an operation, and hand what it emits to a function instead of showing it."""
     proceed = partial(operation.send, None)
     while True:
         try:
             step = proceed()
-        except StopIteration:
-            return found
+        except StopIteration as stop:
+            return cast("T", stop.value)
         proceed = partial(operation.send, None)
         if isinstance(step, Emit):
-            found.append(step.update)
+            hear(step.update)
             continue
         try:
             reply = yield step

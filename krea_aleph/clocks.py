@@ -1,4 +1,4 @@
-"""The clock that a client uses unless it is given another."""
+"""The clock that a client uses unless it is given another, and the bell that ends its pauses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RealClock:
             return
         rung = threading.Event()
         with bell.waking(rung.set):
-            rung.wait(seconds)
+            rung.wait(min(seconds, threading.TIMEOUT_MAX))
 
     async def asleep(self, seconds: float, bell: Bell | None = None) -> None:
         """Do the same without blocking the event loop."""

@@ -16,6 +16,7 @@ import anyio
 import pytest
 
 from krea_aleph import _drivers
+from krea_aleph.clocks import Ring
 from krea_aleph._drivers import AsyncDriver, Flight, SyncDriver
 from krea_aleph._steps import (
     Call,
@@ -42,7 +43,6 @@ from krea_aleph._steps import (
 from krea_aleph._telemetry import publish
 from krea_aleph.errors import KreaError
 from krea_aleph.models import Bell, Event, Job, Update
-from krea_aleph.webhooks.memory import Ring
 
 from .transcript import KEY, Served, configured
 

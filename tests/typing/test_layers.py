@@ -60,6 +60,7 @@ CORE = """
     _line
     _transport
     _drivers
+    _background
     client
     __init__
 """.split()
