@@ -100,7 +100,7 @@ def claim(config: Config, store: Store, wanted: Record) -> Steps[Claim]:
     while True:
         found = yield from call(partial(store.read, wanted.account, wanted.intent))
         record = found or wanted
-        _refuse_conflict(record, wanted)
+        refuse_conflict(record, wanted)
         if record.job_id is not None:
             return Claim(store, record)
         busy = bool(record.holder) and (yield from call(partial(store.alive, record.holder)))
@@ -144,7 +144,12 @@ def _holder(store: Store) -> str:
     return f"{store.holder()}:{next(_CALLS)}"
 
 
-def _refuse_conflict(record: Record, wanted: Record) -> None:
+def refuse_conflict(record: Record, wanted: Record) -> None:
+    """Refuse a request that is not the one that its intent stands for.
+
+    Raises:
+        IntentConflictError: It is another one; names the fields.
+    """
     if record.fingerprint != wanted.fingerprint:
         names = sorted(record.fields.keys() | wanted.fields.keys())
         differ = (name for name in names if record.fields.get(name) != wanted.fields.get(name))
@@ -214,16 +219,40 @@ def submit(
         raise
 
 
+def find(config: Config, store: Store, wanted: Record) -> Steps[Job | None]:
+    """Return the job of an intent, if it has one, and resolve what was left open; start nothing.
+
+    Raises:
+        SubmitUncertainError: It cannot be told.
+    """
+    try:
+        mine = yield from claim(config, store, wanted)
+        if mine.record.job_id is not None:
+            return (yield from get(config, mine.record.job_id))
+        try:
+            return (yield from _find_claimed(config, mine))
+        finally:
+            let_go(config, mine)
+    except KreaError as error:
+        error.intent = wanted.intent
+        raise
+
+
+def _find_claimed(config: Config, mine: Claim) -> Steps[Job | None]:
+    if mine.record.phase == "new":
+        return None
+    return (yield from leaving_open(mine.record.intent, _resolve_in_turn(config, mine)))
+
+
 def _submit_claimed(
     config: Config,
     mine: Claim,
     make: Callable[[str], Steps[Request]],
     post: Callable[[Request, Mark], Steps[Job]],
 ) -> Steps[Job]:
-    if mine.record.phase != "new":
-        found = yield from leaving_open(mine.record.intent, _resolve_in_turn(config, mine))
-        if found is not None:
-            return found
+    found = yield from _find_claimed(config, mine)
+    if found is not None:
+        return found
     request = yield from make(mine.record.nonce)
     yield from take_turn(config, mine)
     mark = yield from take_mark(config)

@@ -67,6 +67,7 @@ class LimitFinder:
     Attributes:
         known: How many of ours may surely run at once.
         posting: How many submits are under way.
+        closed_until: When the server may be asked again, if it has said so.
     """
 
     def __init__(self, *, look: float = 30.0, settle: float = 5.0) -> None:
@@ -83,7 +84,7 @@ class LimitFinder:
         self._jobs: dict[Hashable, _Ours] = {}
         self._waiting: dict[Hashable, _Ours] = {}
         self._job_seconds: float | None = None
-        self._closed_until = -math.inf
+        self.closed_until = -math.inf
         self._met = False  # whether a job of ours was ever backlogged
         # Of refusals: how many, when the last one was, what ran then, and how often that has not
         # changed or has been nothing.
@@ -105,14 +106,14 @@ class LimitFinder:
     def free(self, now: float) -> int:
         """Return how many submits may leave now."""
         self._conclude(now)
-        if now < self._closed_until or self._backlogged(now):
+        if now < self.closed_until or self._backlogged(now):
             return 0
         count = len(self._jobs) + self.posting
         return max(0, min(self._reach(now), MOST_AT_ONCE) - count)
 
     def pause(self, now: float) -> float:
         """Return the seconds after which more may leave even if nothing happens meanwhile."""
-        moments = (self._closed_until, self._probe_at, self._clear_at or now)
+        moments = (self.closed_until, self._probe_at, self._clear_at or now)
         return min((moment - now for moment in moments if moment > now), default=math.inf)
 
     def begin(self) -> int:
@@ -192,7 +193,7 @@ class LimitFinder:
 
     def close(self, until: float) -> None:
         """Let nothing leave before a moment."""
-        self._closed_until = max(self._closed_until, until)
+        self.closed_until = max(self.closed_until, until)
 
     def _reach(self, now: float) -> int:
         """Return how many may be in flight now, those included that are being submitted."""

@@ -71,12 +71,12 @@ def transform(
     lease = Lease(config.uploads, keep=keep_upload)
     try:
         submitting = submit(config, ask, webhook_url, lease)
-        return (yield from _go_through(config, submitting, target, wait_timeout, lease))
+        return (yield from go_through(config, submitting, target, wait_timeout, lease))
     finally:
         lease.end()
 
 
-def _go_through(
+def go_through(
     config: Config,
     submitting: Steps[Job],
     target: Target,

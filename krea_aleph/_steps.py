@@ -322,12 +322,17 @@ def report(event: Event) -> Steps[None]:
 def gather(operation: Steps[None]) -> Steps[list[Any]]:
     """Return as a list what an operation emits, without showing it to anybody."""
     found: list[Any] = []
-    yield from overhearing(operation, found.append)
+    yield from overhearing(operation, partial(_keep, found))
     return found
 
 
-def overhearing(operation: Steps[T], hear: Callable[[Any], object]) -> Steps[T]:
-    """Perform an operation, and hand what it emits to a function instead of showing it."""
+def _keep(found: list[Any], update: Any) -> Steps[None]:
+    found.append(update)
+    yield from ()
+
+
+def overhearing(operation: Steps[T], hear: Callable[[Any], Steps[None]]) -> Steps[T]:
+    """Perform an operation, and hand what it emits to another one instead of showing it."""
     proceed = partial(operation.send, None)
     while True:
         try:
@@ -335,11 +340,8 @@ def overhearing(operation: Steps[T], hear: Callable[[Any], object]) -> Steps[T]:
         except StopIteration as stop:
             return cast("T", stop.value)
         proceed = partial(operation.send, None)
-        if isinstance(step, Emit):
-            hear(step.update)
-            continue
         try:
-            reply = yield step
+            reply = (yield from hear(step.update)) if isinstance(step, Emit) else (yield step)
         except BaseException as error:  # noqa: BLE001 - the operation decides what it means
             proceed = partial(operation.throw, error)
         else:

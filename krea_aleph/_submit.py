@@ -32,7 +32,7 @@ from krea_aleph.models import Job
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import NoReturn
 
     from krea_aleph._checks import Pending
@@ -70,18 +70,47 @@ def submit(
     Under an intent, return the job that was started first, if one was.
     """
     _hooks.check_webhook_url(config, webhook_url)
+    prepared = yield from prepare(config, ask)
+    make = partial(_make_request, config, prepared, webhook_url, lease)
+    return (yield from start(config, prepared, make))
+
+
+def prepare(config: Config, ask: Callable[[], Draft]) -> Steps[Prepared]:
+    """Check a request and look at its files; send nothing.
+
+    Raises:
+        InvalidRequestError: It cannot be sent as it is.
+        ConfigError: It has an intent, and there is nobody who would remember it.
+    """
     draft = ask()
     prepared = (yield from call(draft.inspect)) if draft.files else draft.inspect()
     operations = [_wire.SUBMIT, *(UPLOADING if draft.files else [])]
     yield from announce(config, *operations, more=prepared.cautions)
     prepared.warn()
-    intent = prepared.checked.intent
-    if intent is not None and config.store is None:
+    if prepared.checked.intent is not None and config.store is None:
         message = "intent: without a store nobody remembers it."
         raise ConfigError(message, hint="Make the client with store=SQLiteStore(...).")
-    make = partial(_make_request, config, prepared, webhook_url, lease)
-    post = partial(_post, config, prepared.checked)
-    if config.store is None or (intent is None and not config.exclusive):
+    return prepared
+
+
+def start(
+    config: Config,
+    prepared: Prepared,
+    make: Callable[[str], Steps[Request]],
+    *,
+    patient: bool = True,
+) -> Steps[Job]:
+    """Start the job of a checked request, or under an intent find the one that was started.
+
+    Args:
+        config: The client's.
+        prepared: The request.
+        make: Returns the request that pays; it is given the nonce for its webhook.
+        patient: Whether a 429 is worth a wait; else it is raised at once.
+    """
+    post = partial(_post, config, prepared.checked, patient=patient)
+    needs_none = prepared.checked.intent is None and not config.exclusive
+    if config.store is None or needs_none:
         return (yield from _submit_once(config, make, post))
     from krea_aleph import _intents  # noqa: PLC0415 - most programs have no store
 
@@ -115,15 +144,35 @@ def _make_request(
     nonce: str,
 ) -> Steps[Request]:
     """Ask for leave, upload what is to be uploaded, and return the request that pays."""
-    if config.before_submit is not None:
-        yield from call(partial(_ask_leave, config.before_submit, prepared.checked))
-    addresses = yield from _upload_all(config, prepared, lease)
+    yield from ask_leave(config, prepared.checked)
+    addresses = yield from upload_all(config, prepared, lease)
+    return request_for(config, prepared, addresses, nonce, webhook_url)
+
+
+def request_for(
+    config: Config,
+    prepared: Prepared,
+    addresses: Mapping[Pending, str],
+    nonce: str,
+    webhook_url: str | None = None,
+) -> Request:
+    """Return the request that pays, its files being uploaded."""
     url = webhook_url or _hooks.address(config, nonce)
     return _wire.submit_request(prepared.body(addresses), url)
 
 
-def _upload_all(
-    config: Config, prepared: Prepared, lease: Lease | None
+def ask_leave(config: Config, checked: Checked) -> Steps[None]:
+    """Let the user's hook, if there is one, refuse what is to be paid for.
+
+    Raises:
+        SubmitVetoedError: It does.
+    """
+    if config.before_submit is not None:
+        yield from call(partial(_ask_leave, config.before_submit, checked))
+
+
+def upload_all(
+    config: Config, prepared: Prepared, lease: Lease | None = None
 ) -> Steps[dict[Pending, str]]:
     """Upload the files and return their addresses by placeholder; equal content goes up once."""
     lease = lease or Lease(config.uploads, keep=True)
@@ -134,7 +183,9 @@ def _upload_all(
     return {place: known[source.sha256] for place, source in prepared.sources.items()}
 
 
-def _post(config: Config, checked: Checked, request: Request, mark: Mark | None) -> Steps[Job]:
+def _post(
+    config: Config, checked: Checked, request: Request, mark: Mark | None, *, patient: bool
+) -> Steps[Job]:
     """Send the paid request once, and again only after it has surely started nothing.
 
     Krea has no idempotency key: every accepted request is a job that is billed when it completes.
@@ -152,6 +203,8 @@ def _post(config: Config, checked: Checked, request: Request, mark: Mark | None)
         answer = yield from _noting(config, sending)
         if isinstance(answer, Job):
             return answer
+        if isinstance(answer, RateLimitError) and not patient:
+            raise answer
         yield from patience.pause_or_raise(answer)
 
 

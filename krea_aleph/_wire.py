@@ -7,6 +7,7 @@ program that has only made a client should not have paid for them.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -88,13 +89,43 @@ class Draft(NamedTuple):
     cautions: tuple[Caution, ...] = ()
     intent: str | None = None
 
+    def settled(self) -> Draft:
+        """Return it with its streams inspected, some of which can be read only once. This blocks.
+
+        Raises:
+            InvalidRequestError: One cannot be uploaded.
+        """
+        files = {
+            place: open_source(file, place.field) if hasattr(file, "read") else file
+            for place, file in self.files.items()
+        }
+        return self._replace(files=files)
+
+    def identity(self) -> str:
+        """Return a digest that tells what is asked for without reading it: files by size and time.
+
+        A stream that is settled has neither, and counts by its content. This blocks, briefly.
+
+        Raises:
+            InvalidRequestError: A file cannot be looked at.
+        """
+        stamps = {place: _stamp(place, file) for place, file in self.files.items()}
+        return _digest([self.account, _replace(self.body, stamps)])
+
+    def digests(self) -> dict[str, str]:
+        """Return a digest of each field as far as it can be told without looking at files."""
+        return {name: _digest(value) for name, value in self.body.items()}
+
     def inspect(self) -> Prepared:
         """Open every file to see what it is. This blocks where there are files.
 
         Raises:
             InvalidRequestError: One cannot be uploaded.
         """
-        sources = {place: open_source(file, place.field) for place, file in self.files.items()}
+        sources = {
+            place: file if isinstance(file, Source) else open_source(file, place.field)
+            for place, file in self.files.items()
+        }
         for place, source in sources.items():
             if place.field == _VIDEO and not source.media_type.startswith("video/"):
                 raise InvalidRequestError(
@@ -201,7 +232,7 @@ class _Media:
         """Return the address of a media value, or the placeholder of its file."""
         if isinstance(value, (Pending, Asset)):
             return value.url if isinstance(value, Asset) else value
-        if _is_url(value):
+        if is_url(value):
             return _checked_url(value, field)
         placeholder = Pending(field)
         self.files[placeholder] = value
@@ -269,7 +300,7 @@ def open_source(value: Any, field: str) -> Source:
     Raises:
         InvalidRequestError: It is no file that can be.
     """
-    if isinstance(value, Asset) or _is_url(value):
+    if isinstance(value, Asset) or is_url(value):
         raise InvalidRequestError(
             field, "it has an address already", hint="Pass it to submit or transform as it is."
         )
@@ -293,7 +324,18 @@ def _check_media(value: Any, field: str) -> None:
         )
 
 
-def _is_url(value: object) -> bool:
+def _stamp(place: Pending, file: Any) -> str:
+    if isinstance(file, Source):
+        return file.sha256
+    try:
+        found = os.stat(file)
+    except (OSError, TypeError, ValueError):
+        return open_source(file, place.field).sha256  # which says what is wrong
+    return f"{found.st_size}:{found.st_mtime_ns}"
+
+
+def is_url(value: object) -> bool:
+    """Whether a media value is an address, and no path."""
     return isinstance(value, str) and value[:6].lower().startswith(_URL_SCHEMES)
 
 

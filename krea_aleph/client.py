@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any, Self, Unpack
+from typing import Any, Literal, Self, Unpack
 
 from krea_aleph import _assets, _jobs, _notices, _submit, _waiting, _wire
 from krea_aleph._config import ClientOptions, Config, derived
@@ -19,7 +19,15 @@ from krea_aleph.models import AUTO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import (
+        AsyncIterable,
+        AsyncIterator,
+        Callable,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
     from datetime import datetime
     from types import TracebackType
 
@@ -37,7 +45,8 @@ if TYPE_CHECKING:
         StrPath,
         Update,
     )
-    from krea_aleph.outcomes import Failed, Succeeded
+    from krea_aleph.outcomes import Failed, Item, Succeeded
+    from krea_aleph.store import Store
 
 
 class _Client:
@@ -275,6 +284,73 @@ class Aleph(_Client):
             keep_upload=keep_upload,
         )
         return self._driver.run(operation, on_update)
+
+    def batch(
+        self,
+        items: Iterable[Item],
+        *,
+        output_dir: StrPath,
+        store: Store | None = None,
+        max_inflight: int | None = None,
+        max_submits: int | None = None,
+        stop_after_failures: int | None = None,
+        retry_failed: bool = True,
+        ordered: bool = False,
+        no_credit: Literal["stop", "pause"] = "stop",
+        exists: Exists = "keep",
+        delete_uploads: bool = False,
+        wait_timeout: float | None = AUTO,
+    ) -> Iterator[Succeeded | Failed]:
+        """Restyle many clips: keep the account's slots full, and yield an outcome for each item.
+
+        Items are taken in as there is room, from an iterable of any length. How many jobs the
+        account runs at once is found out. With a store, running the same batch again does only
+        what is missing, after any crash; without one, only files that are there are left out.
+        No failure of one item stops the others: it is a `Failed`.
+
+        Args:
+            items: Mappings as `Item` describes them, or the rows of a manifest.
+            output_dir: The folder that every result goes into; it is made if need be.
+            store: Where the batch is journalled; default: the client's store, if it has one.
+            max_inflight: How many jobs at most are in flight; default: as many as the account runs.
+            max_submits: How many paid requests this run may send; then it ends quietly.
+            stop_after_failures: After so many failures nothing more is submitted, and
+                TooManyFailuresError is raised once everything in flight is through.
+            retry_failed: Whether an item whose job failed in an earlier run, free of charge and
+                for a reason that may pass, is submitted again; once in each run.
+            ordered: Whether outcomes come in the order of the items, rather than as they end.
+            no_credit: What to do when the balance is empty or the key is refused: "stop" submitting
+                and raise once everything in flight is through, or "pause" and try now and then.
+            exists: What to do where a result's file exists: "keep" it, and send nothing; "replace"
+                it; or "error".
+            delete_uploads: Whether what this batch has uploaded is deleted when its job is over.
+            wait_timeout: As in ``wait``, for each job.
+
+        Raises:
+            InvalidRequestError: An argument cannot be used.
+            InsufficientCreditsError: The balance is empty.
+            AuthenticationError: The key was refused.
+            TooManyFailuresError: As many have failed as ``stop_after_failures`` says.
+        """
+        from krea_aleph import _batch  # noqa: PLC0415 - a submit should not pay for it
+
+        operation = _batch.batch(
+            self._config,
+            items,
+            store=store,
+            output_dir=output_dir,
+            asynchronous=self._asynchronous,
+            max_inflight=max_inflight,
+            max_submits=max_submits,
+            stop_after_failures=stop_after_failures,
+            retry_failed=retry_failed,
+            ordered=ordered,
+            no_credit=no_credit,
+            exists=exists,
+            delete_uploads=delete_uploads,
+            wait_timeout=wait_timeout,
+        )
+        return self._driver.iterate(operation)
 
     def get(self, job: JobRef) -> Job:
         """Ask for a job as it is now.
@@ -679,6 +755,74 @@ class AsyncAleph(_Client):
             keep_upload=keep_upload,
         )
         return await self._driver.run(operation, on_update)
+
+    def batch(
+        self,
+        items: Iterable[Item] | AsyncIterable[Item],
+        *,
+        output_dir: StrPath,
+        store: Store | None = None,
+        max_inflight: int | None = None,
+        max_submits: int | None = None,
+        stop_after_failures: int | None = None,
+        retry_failed: bool = True,
+        ordered: bool = False,
+        no_credit: Literal["stop", "pause"] = "stop",
+        exists: Exists = "keep",
+        delete_uploads: bool = False,
+        wait_timeout: float | None = AUTO,
+    ) -> AsyncIterator[Succeeded | Failed]:
+        """Restyle many clips: keep the account's slots full, and yield an outcome for each item.
+
+        Items are taken in as there is room, from an iterable of any length. How many jobs the
+        account runs at once is found out. With a store, running the same batch again does only
+        what is missing, after any crash; without one, only files that are there are left out.
+        No failure of one item stops the others: it is a `Failed`.
+
+        Args:
+            items: Mappings as `Item` describes them; a plain iterable is
+                read in a worker thread, an asynchronous one on the event loop.
+            output_dir: The folder that every result goes into; it is made if need be.
+            store: Where the batch is journalled; default: the client's store, if it has one.
+            max_inflight: How many jobs at most are in flight; default: as many as the account runs.
+            max_submits: How many paid requests this run may send; then it ends quietly.
+            stop_after_failures: After so many failures nothing more is submitted, and
+                TooManyFailuresError is raised once everything in flight is through.
+            retry_failed: Whether an item whose job failed in an earlier run, free of charge and
+                for a reason that may pass, is submitted again; once in each run.
+            ordered: Whether outcomes come in the order of the items, rather than as they end.
+            no_credit: What to do when the balance is empty or the key is refused: "stop" submitting
+                and raise once everything in flight is through, or "pause" and try now and then.
+            exists: What to do where a result's file exists: "keep" it, and send nothing; "replace"
+                it; or "error".
+            delete_uploads: Whether what this batch has uploaded is deleted when its job is over.
+            wait_timeout: As in ``wait``, for each job.
+
+        Raises:
+            InvalidRequestError: An argument cannot be used.
+            InsufficientCreditsError: The balance is empty.
+            AuthenticationError: The key was refused.
+            TooManyFailuresError: As many have failed as ``stop_after_failures`` says.
+        """
+        from krea_aleph import _batch  # noqa: PLC0415 - a submit should not pay for it
+
+        operation = _batch.batch(
+            self._config,
+            items,
+            store=store,
+            output_dir=output_dir,
+            asynchronous=self._asynchronous,
+            max_inflight=max_inflight,
+            max_submits=max_submits,
+            stop_after_failures=stop_after_failures,
+            retry_failed=retry_failed,
+            ordered=ordered,
+            no_credit=no_credit,
+            exists=exists,
+            delete_uploads=delete_uploads,
+            wait_timeout=wait_timeout,
+        )
+        return self._driver.iterate(operation)
 
     async def get(self, job: JobRef) -> Job:
         """Ask for a job as it is now.

@@ -36,6 +36,7 @@ is changed, or "never" right because it may pay twice), and ``hint`` (what to do
     ├─ DownloadError
     ├─ StoreError
     │  └─ JobClaimedError
+    ├─ TooManyFailuresError
     └─ WebhookError
 """
 
@@ -578,6 +579,28 @@ class JobClaimedError(StoreError):
     charged: Charged = "unknown"
     resubmit: Resubmit = "never"
     hint = "Look at both intents before anything else is submitted."
+
+
+class TooManyFailuresError(KreaError):
+    """A batch has stopped submitting, because as many of its items have failed as it may lose.
+
+    What was in flight has been finished and yielded. ``__cause__`` is the last failure.
+
+    Attributes:
+        failures: How many have failed.
+    """
+
+    charged: Charged = "unknown"
+    resubmit: Resubmit = "safe"
+    hint = (
+        "Look at the failures that were yielded, mend their cause, and run the same batch again:"
+        " with a store, what is done or paid for is not paid for again."
+    )
+    failures: int
+
+    def __init__(self, failures: int) -> None:
+        super().__init__(f"the batch has stopped after {failures} failures")
+        self.failures = failures
 
 
 class WebhookError(KreaError):

@@ -56,6 +56,13 @@ CORE = """
     _waiting
     _many
     _results
+    _limits
+    _gate
+    _items
+    _journal
+    _batch_run
+    _batch_item
+    _batch
     _addresses
     _line
     _transport
