@@ -87,13 +87,12 @@ def _bring(run: Run, entry: Entry) -> Steps[Saved]:
     standing = yield from call(partial(_look, run, entry))
     if isinstance(standing, Saved):
         return standing
-    config, attempt = run.config, standing.attempt
-    intent = None if config.store is None else attempt.intent
+    config = run.config
+    intent = None if config.store is None else standing.attempt.intent
     draft = entry.wish.draft._replace(intent=intent)
     prepared = yield from prepare(config, lambda: draft)
-    earlier = yield from _of_leader(entry, prepared)
     lease = Lease(config.uploads, keep=not run.options.delete_uploads)
-    getting = _get(run, entry, prepared, attempt, earlier, lease)
+    getting = _get(run, entry, prepared, standing, lease)
     going = go_through(config, getting, standing.target, run.options.wait_timeout, lease)
     try:
         saved = yield from overhearing(going, partial(_saw, run, entry))
@@ -151,11 +150,11 @@ def _get(
     run: Run,
     entry: Entry,
     prepared: Prepared,
-    attempt: Attempt,
-    earlier: Job | None,
+    standing: _Standing,
     lease: Lease,
 ) -> Steps[Job]:
     """Return the job of an item: an earlier one that is as good, or one that is paid for now."""
+    earlier, attempt = (yield from _of_leader(entry, prepared)), standing.attempt
     while True:
         try:
             if earlier is None:

@@ -210,7 +210,7 @@ class Spawn(NamedTuple):
     operation: Generator[Any, Any, None]
 
 
-class Stopped(BaseException):  # noqa: N818 - an interruption, like KeyboardInterrupt
+class Stopped(BaseException):
     """Interrupts an operation whose main operation has ended."""
 
 
@@ -341,7 +341,11 @@ def overhearing(operation: Steps[T], hear: Callable[[Any], Steps[None]]) -> Step
             return cast("T", stop.value)
         proceed = partial(operation.send, None)
         try:
-            reply = (yield from hear(step.update)) if isinstance(step, Emit) else (yield step)
+            if isinstance(step, Emit):
+                yield from hear(step.update)
+                reply = None
+            else:
+                reply = yield step
         except BaseException as error:  # noqa: BLE001 - the operation decides what it means
             proceed = partial(operation.throw, error)
         else:

@@ -7,7 +7,6 @@ program that has only made a client should not have paid for them.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from functools import cache
 from hashlib import sha256
 from os import PathLike, fsdecode
 from os.path import join
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -328,7 +328,7 @@ def _stamp(place: Pending, file: Any) -> str:
     if isinstance(file, Source):
         return file.sha256
     try:
-        found = os.stat(file)
+        found = Path(file).stat()
     except (OSError, TypeError, ValueError):
         return open_source(file, place.field).sha256  # which says what is wrong
     return f"{found.st_size}:{found.st_mtime_ns}"

@@ -309,7 +309,8 @@ class Aleph(_Client):
         No failure of one item stops the others: it is a `Failed`.
 
         Args:
-            items: Mappings as `Item` describes them, or the rows of a manifest.
+            items: Mappings as `Item` describes them. An AsyncAleph takes asynchronous
+                iterables too, and reads others in a worker thread.
             output_dir: The folder that every result goes into; it is made if need be.
             store: Where the batch is journalled; default: the client's store, if it has one.
             max_inflight: How many jobs at most are in flight; default: as many as the account runs.
@@ -780,8 +781,8 @@ class AsyncAleph(_Client):
         No failure of one item stops the others: it is a `Failed`.
 
         Args:
-            items: Mappings as `Item` describes them; a plain iterable is
-                read in a worker thread, an asynchronous one on the event loop.
+            items: Mappings as `Item` describes them. An AsyncAleph takes asynchronous
+                iterables too, and reads others in a worker thread.
             output_dir: The folder that every result goes into; it is made if need be.
             store: Where the batch is journalled; default: the client's store, if it has one.
             max_inflight: How many jobs at most are in flight; default: as many as the account runs.

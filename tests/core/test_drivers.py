@@ -16,7 +16,6 @@ import anyio
 import pytest
 
 from krea_aleph import _drivers
-from krea_aleph.clocks import Ring
 from krea_aleph._drivers import AsyncDriver, Flight, SyncDriver
 from krea_aleph._steps import (
     Call,
@@ -41,6 +40,7 @@ from krea_aleph._steps import (
     today,
 )
 from krea_aleph._telemetry import publish
+from krea_aleph.clocks import Ring
 from krea_aleph.errors import KreaError
 from krea_aleph.models import Bell, Event, Job, Update
 
