@@ -154,12 +154,11 @@ def _take(run: Run, source: _Source) -> Steps[None]:
     index = source.taken
     try:
         row = yield from source.next()
+        entry = None if row is _END else (yield from call(partial(run.take, index, row)))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
         source.ended = True
         run.end(error)
-        return
-    if row is not _END:
-        entry = yield from call(partial(run.take, index, row))
+    else:
         if entry is not None:
             yield from spawn(perform(run, entry))
 
