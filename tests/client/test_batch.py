@@ -343,7 +343,9 @@ def test_a_failed_job_is_tried_once_in_each_run(
         True,
         False,
     ]
-    (told,) = failed(list(aleph.batch(wishes(1, intent="shot"), output_dir=out, retry_failed=False)))
+    (told,) = failed(
+        list(aleph.batch(wishes(1, intent="shot"), output_dir=out, retry_failed=False))
+    )
     assert isinstance(told.error, JobFailedError)
     assert emulator.accepted == 3
 
@@ -401,9 +403,7 @@ def test_a_download_that_fails(
     assert emulator.accepted == 1
 
 
-def test_lost_answers(
-    open_client: Any, emulator: Emulator, store: SQLiteStore, out: Path
-) -> None:
+def test_lost_answers(open_client: Any, emulator: Emulator, store: SQLiteStore, out: Path) -> None:
     """On an exclusive account the next run finds the jobs that nobody was told of."""
     emulator.fault(Fault(operation=SUBMIT, drop="after", every=3, times=6))
     aleph = open_client(store=store, exclusive=True)
@@ -699,9 +699,8 @@ def test_an_interruption_without_a_store(emulator: Emulator, out: Path) -> None:
         emulator.clock.sleep(0.5)
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt) as caught:
-        with emulator.aleph(virtual_time=True) as aleph:
-            list(aleph.batch(rows(), output_dir=out))
+    with pytest.raises(KeyboardInterrupt) as caught, emulator.aleph(virtual_time=True) as aleph:
+        list(aleph.batch(rows(), output_dir=out))
     (note,) = caught.value.__notes__
     assert all(job.id in note for job in emulator.jobs)
 
