@@ -33,7 +33,7 @@ _OFTEN: Final = 0.5
 # In job times: the first pause after a refusal, and the longest. A limit that has risen is found
 # within the longest, and with three slots it costs less than 2 % of the submits.
 _FIRST_PAUSE: Final = 6.0
-_LONGEST_PAUSE: Final = 18.0
+_LONGEST_PAUSE: Final = 19.0
 _SOON: Final = 2.0  # the pause after a probe that has told nothing
 # In seconds: the same where nothing of ours runs, so that there is nothing to go by.
 _LONGEST_BLIND_PAUSE: Final = 60.0

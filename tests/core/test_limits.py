@@ -147,7 +147,7 @@ def test_a_hidden_limit_of_eight(backlog: int, others: int, seed: int) -> None:
 @pytest.mark.parametrize("limit", [3, 8, 20, 100])
 @pytest.mark.parametrize("backlog", [0, 100])
 def test_limits_of_any_size(limit: int, backlog: int) -> None:
-    """Jobs of 170 s, looks that lag 3 s, submits that take 0.3 s: the slots are used all the same."""
+    """Jobs of 170 s, looks that lag, submits that take time: the slots are used all the same."""
     account = Account(limit=limit, backlog=backlog, lag=3.0, post=0.3, job=170.0)
     account.run(until=5 * account.job)
     account.measure()
@@ -285,7 +285,7 @@ def test_whatever_happens(events: Iterable[tuple[str, int]]) -> None:
         assert 0 <= finder.free(now) <= MOST_AT_ONCE
         assert finder.known >= 0
         if not jobs and not finder.free(now):
-            assert finder.pause(now) <= 18 * 170
+            assert finder.pause(now) <= 19 * 170
 
 
 def _answer(
