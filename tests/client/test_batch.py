@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from itertools import count, islice
+from itertools import count, islice, pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -168,7 +168,7 @@ PLACES = [
 
 
 def test_bad_items_are_refused_one_by_one(aleph: Any, emulator: Emulator, out: Path) -> None:
-    """Each is a failure of its own that costs nothing, and the good ones between them get through."""
+    """Each is a failure of its own that costs nothing, and the good ones get through."""
     items: list[Any] = []
     for bad in BAD.values():
         items += [bad, {"video": URL, "prompt": f"good {len(items)}"}]
@@ -242,18 +242,12 @@ def test_a_generator_that_raises(aleph: Any, emulator: Emulator, out: Path) -> N
         yield from wishes(4)
         raise boom
 
-    outcomes = []
+    outcomes: list[Any] = []
     with pytest.raises(OSError, match="the catalogue is gone") as caught:
-        outcomes.extend(_appending(aleph.batch(rows(), output_dir=out), outcomes))
+        outcomes.extend(aleph.batch(rows(), output_dir=out))
     assert caught.value is boom
     assert {outcome.index for outcome in outcomes} == {0, 1, 2, 3}
     assert emulator.accepted == 4
-
-
-def _appending(values: Any, to: list[Any]) -> Iterator[Any]:
-    for value in values:
-        to.append(value)
-    yield from ()
 
 
 def test_an_endless_generator(aleph: Any, emulator: Emulator, out: Path) -> None:
@@ -542,10 +536,9 @@ def test_stop_after_failures(aleph: Any, emulator: Emulator, out: Path) -> None:
     emulator.outcome(times=3, status="failed", error={"code": "x", "message": "broken"})
     outcomes: list[Any] = []
     with pytest.raises(TooManyFailuresError) as caught:
-        for outcome in aleph.batch(
-            wishes(40), output_dir=out, max_inflight=2, stop_after_failures=3
-        ):
-            outcomes.append(outcome)  # noqa: PERF402 - what came before the error counts
+        outcomes.extend(
+            aleph.batch(wishes(40), output_dir=out, max_inflight=2, stop_after_failures=3)
+        )
     assert caught.value.failures == 3
     assert isinstance(caught.value.__cause__, JobFailedError)
     assert len(failed(outcomes)) == 3
@@ -557,8 +550,7 @@ def test_an_empty_balance_stops(aleph: Any, emulator: Emulator, store: Any, out:
     """What is in flight is finished and yielded, then the error is raised; a rerun goes on."""
     outcomes: list[Any] = []
     with pytest.raises(InsufficientCreditsError):
-        for outcome in aleph.batch(wishes(9), output_dir=out, store=store, max_inflight=2):
-            outcomes.append(outcome)  # noqa: PERF402 - as above
+        outcomes.extend(aleph.batch(wishes(9), output_dir=out, store=store, max_inflight=2))
     assert errors(outcomes) == {}
     assert len(outcomes) == emulator.accepted
     paid = emulator.accepted
@@ -593,7 +585,7 @@ def test_a_pause_until_there_is_credit(open_client: Any, emulator: Emulator, out
     aleph = open_client(on_event=hear)
     assert len(list(aleph.batch(wishes(4), output_dir=out, no_credit="pause"))) == 4
     assert sum(event.kind == "paused" for event in events) == 1
-    pauses = [after - before for before, after in zip(tried, tried[1:], strict=False)]
+    pauses = [after - before for before, after in pairwise(tried)]
     assert all(pause >= 59 or pause < 1 for pause in pauses)
     assert max(pauses) >= 119
     assert emulator.accepted == 4
@@ -611,7 +603,7 @@ def test_a_429_is_no_failure(open_client: Any, emulator: Emulator, out: Path) ->
         )
     )
     assert errors(list(aleph.batch(wishes(3), output_dir=out))) == {}
-    assert all(after - before >= 89 for before, after in zip(sent[:6], sent[1:7], strict=True))
+    assert all(after - before >= 89 for before, after in pairwise(sent[:7]))
     assert emulator.accepted == 3
 
 
@@ -654,7 +646,7 @@ def leaves_no_thread() -> Iterator[None]:
 def test_leaving_the_loop(
     open_client: Any, emulator: Emulator, store: SQLiteStore, out: Path, abandon: str
 ) -> None:
-    """Jobs in flight are left or cancelled as the client says; with a store the next run goes on."""
+    """Jobs in flight are left or cancelled as the client says; the next run goes on."""
     aleph = open_client(store=store, abandon=abandon)
     emulator.outcome(seconds=1.0)
     emulator.outcome(seconds=1000.0, times=7)
@@ -756,6 +748,5 @@ def test_an_error_of_the_callers_code(aleph: Any, emulator: Emulator, out: Path)
     items = [*wishes(2), {"video": Odd(), "prompt": "x"}]
     outcomes: list[Any] = []
     with pytest.raises(ZeroDivisionError):
-        for outcome in aleph.batch(items, output_dir=out):
-            outcomes.append(outcome)  # noqa: PERF402 - as above
+        outcomes.extend(aleph.batch(items, output_dir=out))
     assert len(outcomes) == emulator.accepted == 2

@@ -176,7 +176,7 @@ def test_others_who_come_and_go() -> None:
     account = Account(others=6)
     account.run(until=60.0)
     account.others = 0
-    account.run(until=account.now + 20 * JOB)
+    account.run(until=account.now + 23 * JOB)
     account.measure()
     account.run(until=account.now + 10 * JOB)
     assert account.utilisation >= 0.95
