@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 from krea_aleph._drivers import AsyncDriver, SyncDriver
-from krea_aleph._steps import CLEANUP_SECONDS, Fetch, Send, Sleep, Stopped
+from krea_aleph._steps import CLEANUP_SECONDS, Fetch, Send, SendAll, Sleep, Stopped
 from krea_aleph._telemetry import LOGGER
 from krea_aleph.clocks import Ring
 
@@ -52,7 +52,7 @@ class Stop:
             case Send(request):
                 return request.json is None
             case _:
-                return isinstance(step, Sleep | Fetch)
+                return isinstance(step, SendAll | Sleep | Fetch)
 
     def applied(self, step: Step) -> Step:
         """Return a step that ends when everybody is to end."""

@@ -218,7 +218,7 @@ class SyncDriver:
             flight.crew = Crew(self._config, self._pool)
         flight.crew.start(step.operation)
 
-    def _perform(self, step: Step, limit: float | None) -> Any:  # noqa: PLR0911 - a table
+    def _perform(self, step: Step, limit: float | None) -> Any:
         clock = self._config.clock
         match step:
             case Sleep(seconds, bell):
@@ -338,7 +338,7 @@ class AsyncDriver:
             return await self._perform(step, limit)
         raise TransportFault("no time was left to clean up", sent=True)
 
-    async def _perform(self, step: Step, limit: float | None) -> Any:  # noqa: PLR0911 - as above
+    async def _perform(self, step: Step, limit: float | None) -> Any:
         clock = self._config.clock
         match step:
             case Sleep(seconds, bell):

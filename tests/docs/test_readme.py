@@ -19,6 +19,7 @@ PAGES = [
     "docs/many-jobs.md",
     "docs/observability.md",
     "docs/webhooks.md",
+    "docs/batch.md",
 ]
 BLOCKS = [
     block
