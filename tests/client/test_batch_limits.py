@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,11 +104,15 @@ def test_a_limit_that_changes(
     client = open_client(poll=SHORT)
     begun = emulator.clock.time()
     changes = {20 * SECONDS: 3, 45 * SECONDS: 20}
-    for after, limit in changes.items():
-        emulator.clock.call_at(
-            begun + after, lambda limit=limit: setattr(emulator, "concurrency", limit)
-        )  # type: ignore[attr-defined]
-    run(client, tmp_path, 950)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for number in range(950):
+            for after in [after for after in changes if emulator.clock.time() >= begun + after]:
+                emulator.concurrency = changes.pop(after)
+            yield {"video": URL, "prompt": f"wish {number}"}
+
+    for outcome in client.batch(rows(), output_dir=tmp_path):
+        assert not isinstance(outcome, Failed), outcome.error
     followed = {8: (5, 20), 3: (30, 45), 20: (68, 78)}
     used = {
         limit: utilisation(emulator, limit, begun + first * SECONDS, begun + last * SECONDS)
