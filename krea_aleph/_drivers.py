@@ -59,7 +59,7 @@ class Flight(Generic[T]):
         crew: Those who perform operations beside it; None while there are none.
     """
 
-    __slots__ = ("_cleanup_ends", "_operation", "_reason", "result", "step")
+    __slots__ = ("_cleanup_ends", "_operation", "_reason", "crew", "result", "step")
 
     result: T
     step: Step | None
@@ -68,6 +68,7 @@ class Flight(Generic[T]):
         self._operation = operation
         self._cleanup_ends: float | None = None
         self._reason: BaseException | None = None
+        self.crew: Any = None
 
     def send(self, reply: Any) -> None:
         """Begin with None, or go on with a step's result."""

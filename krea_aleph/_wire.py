@@ -249,7 +249,7 @@ class _Rooted(_Media):
     def address(self, value: Any, field: str) -> Any:
         """Return a media value, a relative path below the folder."""
         _check_media(value, field)
-        if _is_url(value) or (isinstance(value, str) and _OTHER_SCHEME.match(value)):
+        if is_url(value) or (isinstance(value, str) and _OTHER_SCHEME.match(value)):
             return value
         if isinstance(value, (str, PathLike)):
             return join(self._root, fsdecode(value))  # noqa: PTH118 - a Path would make "./a:b" a URL
