@@ -48,6 +48,7 @@ from krea_aleph.errors import (
     StoreError,
     SubmitUncertainError,
     SubmitVetoedError,
+    TooManyFailuresError,
     UploadError,
     WaitTimeoutError,
     WebhookError,
@@ -101,6 +102,7 @@ TABLE: list[tuple[KreaError, str, str, str | None, tuple[type, ...]]] = [
     (UploadError("it changed"), "no", "safe", None, ()),
     (DownloadError("cut off", url="https://g.example/o.mp4?sig=1"), "yes", "never", None, ()),
     (StoreError("disk full"), "no", "safe", None, ()),
+    (TooManyFailuresError(3), "unknown", "safe", None, ()),
     (JobClaimedError("taken", job_id="j1"), "unknown", "never", "j1", (StoreError,)),
     (WebhookError("it is no JSON"), "no", "pointless", None, ()),
 ]
