@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 COUNTS = (1, 100, 1000, 5000)
 CLIENTS = ("plain", "many", "tasks")
-SECONDS = 45.0
-"""How long a job takes: as in reality it is sparse looks first, and dense ones at its end."""
+SECONDS = 20.0
+"""How long a job takes, from its acceptance."""
 AIMS = {"looks": 0.05, "cpu": 0.05, "memory": 12 * 1024}
 
 
