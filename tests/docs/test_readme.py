@@ -59,6 +59,15 @@ def test_examples_run(surroundings: Emulator, block: str) -> None:
     assert surroundings.requests or any(words in block for words in SILENT)
 
 
+@pytest.mark.usefixtures("surroundings")
+def test_a_reader_may_run_all_in_one_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    """No example is in the way of a later one: each saves to a name of its own."""
+    for block in BLOCKS:
+        if block not in ALONE + TESTS and "simplefilter" not in block:
+            exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102 - ours
+    assert "'no-such-clip.mp4' cannot be read" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("block", ALONE)
 def test_examples_with_a_krea_of_their_own_run(
     block: str, capsys: pytest.CaptureFixture[str]
