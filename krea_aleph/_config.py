@@ -57,7 +57,30 @@ _RECEIVER_METHODS: Final = "url attach expect expects listen told".split()
 
 
 class ClientOptions(TypedDict, total=False):
-    """The options of `Aleph`, `AsyncAleph` and ``with_options``; all of them by keyword."""
+    """The options of `Aleph`, `AsyncAleph` and ``with_options``; all of them by keyword.
+
+    Attributes:
+        api_key: The whole token, or a callable that returns it; default KREA_API_KEY.
+        account: A label, not the key, for whom the client acts.
+        base_url: Default KREA_BASE_URL, then https://api.krea.ai.
+        request_timeout: Seconds for one exchange; default 60.
+        retry: How requests that surely started nothing are repeated.
+        poll: How long to wait between looks at a job.
+        checks: Whether what the contract forbids is an "error", a "warn" or "off".
+        abandon: Whether an interrupted wait shall "leave" the job running or "cancel" it.
+        store: Where intents are kept, such as `SQLiteStore`.
+        exclusive: Whether every submit of the account goes through this store.
+        receiver: A `WebhookReceiver` that Krea calls when a job has ended.
+        before_submit: Called with each checked request; may raise `SubmitVetoedError`.
+        on_event: Called with each `Event`.
+        proxy: The URL of a proxy; default: what the environment says.
+        ssl_context: Default: certifi's authorities, or SSL_CERT_FILE and SSL_CERT_DIR.
+        trust_env: Whether proxies and certificates of the environment count.
+        trusted_hosts: Hosts that may be unencrypted and have private addresses.
+        transport: A transport of one's own instead of the built-in one.
+        extra_headers: Headers for every request to the API.
+        clock: Where time comes from; for tests.
+    """
 
     api_key: Key
     """The whole token, or a callable that returns it; default KREA_API_KEY, then KREA_API_TOKEN.
@@ -243,8 +266,7 @@ class Config:
         _hide_key(options)
         unknown = sorted(set(options) - set(ClientOptions.__annotations__))
         if unknown:
-            message = f"unknown option {unknown[0]!r}; there are: {_names(ClientOptions)}."
-            raise ConfigError(message)
+            raise ConfigError(_unknown_option(unknown[0]))
         trusted = _hosts(options.get("trusted_hosts", ()))
         base_url, base = _base_url(options.get("base_url"), trusted)
         return cls(
@@ -445,5 +467,10 @@ def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
     return value
 
 
-def _names(options: type[ClientOptions]) -> str:
-    return ", ".join(sorted(options.__annotations__))
+def _unknown_option(name: str) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - only for a mistake
+
+    options = sorted(ClientOptions.__annotations__)
+    close = get_close_matches(name, options, 1)
+    guess = f"; did you mean {close[0]!r}?" if close else "."
+    return f"unknown option {name!r}; there are: {', '.join(options)}{guess}"

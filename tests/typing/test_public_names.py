@@ -1,6 +1,7 @@
 """What `krea_aleph` offers, and what importing it brings along."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -30,6 +31,13 @@ def test_every_public_thing_has_a_docstring() -> None:
     """Help is there for each class and function of `__all__`."""
     callables = [name for name in krea_aleph.__all__ if callable(getattr(krea_aleph, name))]
     assert [name for name in callables if not getattr(krea_aleph, name).__doc__] == []
+
+
+def test_help_lists_the_options_of_a_client() -> None:
+    """Who asks for help in a terminal sees each option, as editors show it."""
+    options = krea_aleph.ClientOptions
+    named = re.findall(r"^        (\w+): ", options.__doc__ or "", re.MULTILINE)
+    assert named == list(options.__annotations__)
 
 
 def test_importing_the_library_loads_the_core_alone() -> None:
