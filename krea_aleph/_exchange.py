@@ -163,7 +163,7 @@ def tell(
 def connection_error(request: Request, fault: TransportFault) -> APIConnectionError:
     """Return the error for a request without an answer."""
     kind = APITimeoutError if fault.timed_out else APIConnectionError
-    error = kind(f"{request.operation}: no answer from Krea: {fault}.")
+    error = kind(f"{request.operation}: no answer from Krea: {str(fault).removesuffix('.')}.")
     error.__cause__ = fault.__cause__
     return error
 

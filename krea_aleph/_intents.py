@@ -443,8 +443,8 @@ def _uncertain(record: Record, candidates: tuple[Job, ...]) -> SubmitUncertainEr
     mark = _mark(record)
     count = len(candidates)
     error = SubmitUncertainError(
-        f"a job may or may not have been started for the intent {record.intent!r}; {count} jobs"
-        " came after it that belong to no intent",
+        f"a job may or may not have been started for the intent {record.intent!r}; jobs that"
+        f" came after it and belong to no intent: {count}",
         since=mark.newest or datetime.fromtimestamp(record.updated_at, UTC),
         fingerprint=record.fingerprint,
         candidates=candidates,

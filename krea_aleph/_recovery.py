@@ -116,7 +116,7 @@ def _look(config: Config, error: SubmitUncertainError, settle: float) -> Steps[J
     if not found and error.mark is not None:
         return None
     again = SubmitUncertainError(
-        f"a job may or may not have been started; {len(found)} jobs came since",
+        f"a job may or may not have been started; jobs that came since: {len(found)}",
         since=error.since,
         fingerprint=error.fingerprint,
         candidates=tuple(found),

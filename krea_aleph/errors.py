@@ -126,7 +126,10 @@ class KreaError(Exception):
         if exists:
             self.charged = charged
             self.resubmit = "never"
-            self.hint = f"{self.hint} The job was accepted: go on with wait({job_id!r}).".strip()
+            further = f"The job was accepted: go on with wait({job_id!r})."
+            if charged == "yes":
+                further = f"The job is done: fetch it with download({job_id!r}, ...)."
+            self.hint = f"{self.hint} {further}".strip()
 
     def __str__(self) -> str:
         words = str(self.args[0]) if self.args else ""
@@ -216,10 +219,10 @@ class IntentConflictError(InvalidRequestError):
     fields: tuple[str, ...]
 
     def __init__(self, intent: str, fields: tuple[str, ...]) -> None:
-        named = ", ".join(fields) or "the request"
+        named = f", which differs in {', '.join(fields)}" if fields else ""
         super().__init__(
             "intent",
-            f"{intent!r} stands for another request: {named} differ",
+            f"{intent!r} stands for another request{named}",
             hint="A new attempt at something else needs an intent of its own.",
         )
         self.intent = intent
@@ -320,7 +323,7 @@ class PermissionDeniedError(APIStatusError):
 class NotFoundError(APIStatusError):
     """404: unknown, or not this account's; Krea does not tell the two apart."""
 
-    hint = "Check the id and the account. For a new job it means that the operation is gone."
+    hint = "Check the id, the account and the base URL. Of a submit it says: the operation is gone."
 
 
 class ModelUnavailableError(APIStatusError):
@@ -527,8 +530,9 @@ class WaitTimeoutError(KreaError, TimeoutError):
     job: Job
 
     def __init__(self, job: Job, seconds: float) -> None:
+        waited = f"{round(seconds, 1):g} s of waiting"
         super().__init__(
-            f"job {job.id} is still {one_line(job.status)} after {seconds:g} s of waiting.",
+            f"job {job.id} is still {one_line(job.status)} after {waited}.",
             job_id=job.id,
             hint=f"It still runs: wait again with wait({job.id!r}), or cancel({job.id!r}).",
         )
@@ -570,7 +574,10 @@ class StoreError(KreaError):
 
     charged: Charged = "no"
     resubmit: Resubmit = "safe"
-    hint = "Make sure that the disk has room and that the file may be written, then call again."
+    hint = (
+        "Make sure that the disk has room, that the file may be written and that it is a store;"
+        " then call again."
+    )
 
 
 class JobClaimedError(StoreError):

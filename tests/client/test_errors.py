@@ -217,7 +217,7 @@ STORIES: list[tuple[type[KreaError], str, Callable[[Scene], Any]]] = [
     (InvalidResponseError, "job_id", _refused("get_job", 200, {"status": "queued"})),
     (InvalidResponseError, "object", _refused("get_job", 200, [1])),
     (SubmitUncertainError, "may or may not", _lost),
-    (IntentConflictError, "prompt differ", _other_request),
+    (IntentConflictError, "differs in prompt", _other_request),
     (IntentBusyError, "somebody else", _somebody_at_it),
     (JobClaimedError, "belongs to another", _claimed_twice),
     (StoreError, "cannot be used", _broken_store),
@@ -259,6 +259,7 @@ def test_each_failure_is_one_error_of_ours(
     Hunt(emulator.key).refuse_error(error)
     assert copy.deepcopy(error) == error
     assert str(error).isprintable()
+    assert ".. " not in str(error)
     assert not list(tmp_path.glob("out*"))
 
 

@@ -264,3 +264,5 @@ def test_an_output_that_appears_meanwhile_is_not_overwritten(
     assert target.read_bytes() == b"somebody else's"
     assert caught.value.job_id is not None
     assert caught.value.resubmit == "never"
+    assert caught.value.charged == "yes"
+    assert f"The job is done: fetch it with download({caught.value.job_id!r}" in str(caught.value)

@@ -208,17 +208,28 @@ def test_errors_differ_by_class_and_facts(error: KreaError) -> None:
     assert error != "text"
 
 
+@pytest.mark.parametrize(
+    ("charged", "further"), [("unknown", "go on with wait('j9')"), ("yes", "download('j9', ...)")]
+)
 @pytest.mark.parametrize("error", ERRORS, ids=name)
-def test_a_paid_job_behind_an_error_is_not_lost(error: KreaError) -> None:
+def test_a_paid_job_behind_an_error_is_not_lost(
+    error: KreaError, charged: errors.Charged, further: str
+) -> None:
     """`about` adds the job's id and forbids a second submit, unless the error knows its job."""
     told = copy.copy(error)
-    told.about("j9", charged="yes")
+    told.about("j9", charged=charged)
     if error.job_id is not None:
         assert told == error
         return
-    assert (told.job_id, told.charged, told.resubmit) == ("j9", "yes", "never")
+    assert (told.job_id, told.charged, told.resubmit) == ("j9", charged, "never")
     assert "(job j9)" in str(told)
-    assert "go on with wait('j9')" in str(told)
+    assert further in str(told)
+
+
+def test_a_time_that_was_waited_is_round() -> None:
+    """Nobody needs the fifth digit of a time that was waited."""
+    assert "after 2 s of waiting" in str(WaitTimeoutError(JOB, 2.01311))
+    assert "after 7800 s of waiting" in str(WaitTimeoutError(JOB, 7800.04))
 
 
 def test_without_words() -> None:
