@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from krea_aleph import _wire, contract
 from krea_aleph._notices import of_answer, of_operations, retirement, warn_once, warn_safely
@@ -74,7 +75,7 @@ def attempt(
         )
     except TransportFault as fault:
         answer = fault
-    return _judged(request, answer)
+    return _judged(config, request, answer)
 
 
 def attempt_all(
@@ -92,12 +93,14 @@ def attempt_all(
         again = yield from _told_all(config, [requests[number] for number in refused], limit)
         for number, answer in zip(refused, again, strict=True):
             found[number] = answer
-    return [_judged(*pair) for pair in zip(requests, found, strict=True)]
+    return [_judged(config, *pair) for pair in zip(requests, found, strict=True)]
 
 
-def _judged(request: Request, answer: Response | TransportFault) -> Response | KreaError:
+def _judged(
+    config: Config, request: Request, answer: Response | TransportFault
+) -> Response | KreaError:
     if isinstance(answer, TransportFault):
-        return connection_error(request, answer)
+        return connection_error(config, request, answer)
     return answer if answer.success else status_error(request, answer)
 
 
@@ -160,12 +163,20 @@ def tell(
     yield from report(Event(kind, config.account, job_id, duration, attributes))
 
 
-def connection_error(request: Request, fault: TransportFault) -> APIConnectionError:
+def connection_error(config: Config, request: Request, fault: TransportFault) -> APIConnectionError:
     """Return the error for a request without an answer."""
     kind = APITimeoutError if fault.timed_out else APIConnectionError
-    error = kind(f"{request.operation}: no answer from Krea: {str(fault).removesuffix('.')}.")
+    problem = str(fault).removesuffix(".")
+    error = kind(f"{request.operation}: no answer from {_way(config)}: {problem}.")
     error.__cause__ = fault.__cause__
     return error
+
+
+def _way(config: Config) -> str:
+    """Name the server and the proxy on the way to it; its URL may have a password, its host not."""
+    proxy = None if config.transport else config.proxy_for(config.base)
+    through = f" through the proxy {urlsplit(proxy).hostname}" if proxy else ""
+    return f"{config.base.host}:{config.base.port}{through}"
 
 
 def status_error(request: Request, response: Response) -> APIStatusError:

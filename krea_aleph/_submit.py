@@ -239,7 +239,7 @@ def _send_paid(
     try:
         response = yield from send_once(config, request, max_idle=_MAX_IDLE, resends=resends)
     except TransportFault as fault:
-        error: KreaError = connection_error(request, fault)
+        error: KreaError = connection_error(config, request, fault)
         if fault.sent:
             uncertain(error)
         return error

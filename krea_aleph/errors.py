@@ -323,7 +323,10 @@ class PermissionDeniedError(APIStatusError):
 class NotFoundError(APIStatusError):
     """404: unknown, or not this account's; Krea does not tell the two apart."""
 
-    hint = "Check the id, the account and the base URL. Of a submit it says: the operation is gone."
+    hint = (
+        "Check the id, the account and the base URL."
+        " For a new job it means that the operation is gone."
+    )
 
 
 class ModelUnavailableError(APIStatusError):

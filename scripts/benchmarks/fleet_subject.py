@@ -65,7 +65,7 @@ class _Plain:
         accepted = time.monotonic()
         while job["status"] != "completed":
             age = time.monotonic() - accepted
-            pause = _POLICY.pause(age=age, status=job["status"], draw=random.random())  # noqa: S311
+            pause = _POLICY.pause(age=age, status=job["status"], draw=random.random())  # noqa: S311 - jitter
             await asyncio.sleep(pause)
             answer = await self._client.get(f"/jobs/{job['job_id']}")
             job = answer.raise_for_status().json()

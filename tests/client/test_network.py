@@ -118,6 +118,19 @@ def test_a_tunnel_that_is_refused(
     assert len(proxy.seen) == 4
 
 
+def test_an_error_names_server_and_proxy(open_client: Any, emulator: Emulator) -> None:
+    """Who forgot a proxy of the environment is told of it, but not its password."""
+    aleph = open_client(proxy="http://user:pass-word@localhost:9")
+    with pytest.raises(APIConnectionError) as caught:
+        aleph.get("j1")
+    server = emulator.base_url.removeprefix("http://")
+    assert f"no answer from {server} through the proxy localhost: " in str(caught.value)
+    assert "pass-word" not in str(caught.value)
+    straight = open_client(base_url="http://127.0.0.1:9", trust_env=False)
+    with pytest.raises(APIConnectionError, match=r"no answer from 127\.0\.0\.1:9: "):
+        straight.get("j1")
+
+
 def test_connections_are_reused(open_client: Any, emulator: Emulator) -> None:
     """One after the other, requests need one connection."""
     aleph = open_client()

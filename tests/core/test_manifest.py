@@ -896,6 +896,8 @@ def as_csv(rows: list[dict[str, Any]], **how: Any) -> str:
     """Write rows with the csv module."""
     out = io.StringIO(newline="")
     names = list(dict.fromkeys(name for row in rows for name in row))
+    if any("\r" in str(value) for row in rows for value in row.values()):
+        how["quoting"] = csv.QUOTE_ALL  # before Python 3.13 a CR alone is left bare
     writer = csv.DictWriter(out, names, lineterminator=how.pop("lineterminator", "\n"), **how)
     writer.writeheader()
     writer.writerows(rows)
