@@ -41,6 +41,8 @@ def test_the_programs_of_the_guide(block: str, seconds: float, tmp_path: Path) -
             assert process.stdout is not None
             job_id = process.stdout.readline().strip()
             if seconds > 1:
+                while emulator.requests[-1].operation == "create_aleph_job":
+                    assert process.poll() is None  # until it has begun to wait
                 process.send_signal(signal.SIGTERM)
             _, errors = process.communicate(timeout=30)
         assert [job.id for job in emulator.jobs] == [job_id]
