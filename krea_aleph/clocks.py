@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
+from typing import Final
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from krea_aleph.models import Bell
+
+
+# The longest that every system lets a thread wait at once; nobody lives to see the difference.
+_LONGEST_PAUSE: Final = min(threading.TIMEOUT_MAX, 1e9)
 
 
 class RealClock:
@@ -28,6 +33,7 @@ class RealClock:
 
     def sleep(self, seconds: float, bell: Bell | None = None) -> None:
         """Return when the seconds have passed, or when the bell rings."""
+        seconds = min(seconds, _LONGEST_PAUSE)
         if bell is None:
             time.sleep(seconds)
             return

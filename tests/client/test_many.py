@@ -138,6 +138,16 @@ def test_threads_share_their_looks(emulator: Emulator) -> None:
     assert asked(emulator, "list_jobs") + asked(emulator, "get_job") <= 6 * 45
 
 
+def test_threads_that_wait_for_ever(emulator: Emulator) -> None:
+    """They do so in real time, too: a thread that leaves the looking to another sleeps on."""
+    emulator.outcome(seconds=0.5, times=None)
+    pace = PollPolicy(early=0.1, sparse=0.1, dense=0.1, longest=0.1, spread=0)
+    with emulator.aleph(poll=pace) as aleph, ThreadPoolExecutor(3) as pool:
+        jobs = [aleph.submit(URL, "night") for _ in range(3)]
+        waits = [pool.submit(aleph.wait, job, wait_timeout=None) for job in jobs]
+        assert all(wait.result().succeeded for wait in waits)
+
+
 @MANY
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_whoever_looks_may_leave(emulator: Emulator, backend: str) -> None:

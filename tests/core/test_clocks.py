@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -103,3 +104,11 @@ def test_an_event_loop_that_has_ended(bell: Ring) -> None:
             wake()
         with bell.waking(wake):
             bell.ring()
+
+
+@pytest.mark.parametrize("colour", ["sync", "asyncio", "trio"])
+@pytest.mark.parametrize("seconds", [math.inf, 1e30])
+def test_a_pause_without_an_end(colour: str, seconds: float, bell: Ring) -> None:
+    """Who waits for ever, or for longer than a system can count, waits until the bell rings."""
+    threading.Timer(0.05, bell.ring).start()
+    assert pause(colour, seconds, bell) < LONG / 2
