@@ -210,12 +210,15 @@ class Part:
 
         Raises:
             FileExistsError: The name is taken, and not to be replaced.
-            OSError: It cannot have the name, or the disk is full.
+            OSError: It cannot have the name, the disk is full, or somebody has taken it away:
+                what is at its path now is another file.
         """
         with self._lock:
             self._require_open()
             self._hashing.settled()
             os.fsync(self._file.fileno())
+            if not _still_at(self.path, self._file):
+                raise OSError(errno.ESTALE, "it has been removed or replaced meanwhile")
             # While it is locked the note is ours; once the name is free it may be another's.
             self._forget_note()
             self._rename(final, exists)
@@ -233,9 +236,11 @@ class Part:
                 self._file.close()
                 return None
             self._hashing.settled()
-            kept = self._keepable()
-            if not kept:
+            ours = _still_at(self.path, self._file)
+            kept = ours and self._keepable()
+            if not kept and (ours or not os.path.lexists(self.path)):
                 self._forget_note()
+            if not kept and ours:
                 _remove(self.path, self._file)
             _close(self._file)
             return self.path if kept else None
@@ -518,10 +523,13 @@ def _close(file: FileIO) -> None:
 
 
 def _still_at(path: Path, file: FileIO) -> bool:
-    """Whether it has kept its name: who held the lock before may have made it a final file."""
+    """Whether it has kept its name: who held the lock before may have made it a final file.
+
+    Somebody else may also have tidied it away, and then another download may have its name.
+    """
     try:
         return os.path.samestat(path.lstat(), os.fstat(file.fileno()))
-    except FileNotFoundError:
+    except OSError:
         return False
 
 

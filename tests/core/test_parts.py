@@ -508,3 +508,21 @@ def test_a_lost_note_does_not_cost_the_part(base: Path) -> None:
     again = Part.open(base, OWNER)
     assert again.size == 1000
     again.leave()
+
+
+@pytest.mark.parametrize("instead", ["nothing", "a file", "a link"])
+def test_a_part_that_is_taken_away(instead: str, base: Path, tmp_path: Path) -> None:
+    """What somebody has put in its place never gets the final name, and is left alone."""
+    part = Part.open(base, OWNER)
+    part.restart(WHOLE)
+    part.append(CLIP)
+    part.path.unlink()
+    if instead == "a file":
+        part.path.write_bytes(b"somebody else's")
+    elif instead == "a link":
+        part.path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="removed or replaced"):
+        part.publish(base, "replace")
+    assert part.leave() is None
+    left = [] if instead == "nothing" else ["out.mp4.part", "out.mp4.part.json"]
+    assert names(tmp_path) == left
