@@ -288,7 +288,7 @@ class SQLiteStore:
             path = self._folder / token
             try:
                 file = path.open("rb")
-            except OSError:
+            except FileNotFoundError:  # anything else, such as too many open files, proves nothing
                 return False
             with file:
                 if not try_lock(file):
@@ -374,7 +374,7 @@ class SQLiteStore:
         with self._guard:
             try:
                 yield self._connection or self._open()
-            except (sqlite3.Error, OSError) as error:
+            except (sqlite3.Error, OSError, ValueError) as error:
                 raise StoreError(
                     f"the store {str(self._path)!r} cannot be used: {error}"
                 ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -308,3 +309,35 @@ def test_old_deliveries_are_forgotten(path: Path) -> None:
         by_hand.commit()
     store.expect("studio", "nonce-3", "j3")
     assert [store.delivered("studio", job) for job in ("j1", "j2", "j3")] == [None, None, 0]
+
+
+def test_what_cannot_be_looked_at_is_not_taken_for_dead(path: Path) -> None:
+    """A process that has no room for another open file does not take over from the living."""
+    ours, theirs = SQLiteStore(path), SQLiteStore(path)
+    holder = theirs.holder()
+    ours.holder()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        with pytest.raises(StoreError, match="Too many open files"):
+            ours.alive(holder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert ours.alive(holder)
+
+
+def test_a_row_that_cannot_be_read(path: Path) -> None:
+    """A row that something else has spoilt is an error of the store."""
+    store = SQLiteStore(path)
+    store.write(_record())
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE records SET fields = '{'")
+        connection.commit()
+    with pytest.raises(StoreError, match="cannot be used"):
+        store.read("studio", "shot-1")
+
+
+def test_a_path_that_no_file_can_have() -> None:
+    """A path with a null character is refused like any other that cannot be written."""
+    with pytest.raises(StoreError, match="cannot be used"):
+        SQLiteStore("jobs\0.sqlite3")
