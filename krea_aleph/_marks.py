@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _TIES: Final = 20
 # HTTP dates have whole seconds, and the answer that bore one was under way for a moment.
 _DATE_MARGIN: Final = timedelta(seconds=2)
+# What is dated later than this after the server's own date was made under another clock: if it drew
+# the line, nothing would ever be later, and that would seem to prove that nothing was started.
+_FUTURE: Final = timedelta(seconds=60)
 
 
 class Mark(NamedTuple):
@@ -71,9 +74,12 @@ def take_mark(config: Config) -> Steps[Mark]:
     response = yield from exchange(config, request)
     moment = yield from today()
     page = _wire.read_job_page(response, config.account, moment)
-    dated = [job for job in page.items if job.created_at is not None]
-    newest = max((job.created_at for job in dated if job.created_at), default=None)
-    return Mark(newest, frozenset(job.id for job in dated if job.created_at == newest), moment)
+    created: dict[str, datetime] = {job.id: job.created_at for job in page.items if job.created_at}
+    shown = config.dates.latest
+    believed = (at for at in created.values() if shown is None or at <= shown + _FUTURE)
+    newest = max(believed, default=None)
+    ids = frozenset(job_id for job_id, at in created.items() if newest is None or at >= newest)
+    return Mark(newest, ids, moment)
 
 
 def jobs_since(config: Config, mark: Mark) -> Steps[list[Job]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import pickle
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hostile import answer, raw_server
 
 from krea_aleph import (
     ConfigError,
@@ -295,6 +298,26 @@ def test_recovering_asks_for_what_it_needs(
         aleph.recover(ValueError("x"))
     with pytest.raises(InvalidRequestError, match="it is about the account 'default'"):
         open_client(account="other").recover(lost.value)
+
+
+def test_a_job_from_the_future_proves_nothing(open_client: Any, store: SQLiteStore) -> None:
+    """A job dated by a clock that is far ahead does not hide the one that was started."""
+    ahead = {"job_id": "ahead", "status": "queued", "created_at": "2099-01-01T00:00:00.000Z"}
+    ours = {"job_id": "ours", "status": "queued", "created_at": "2026-11-23T05:00:01.000Z"}
+    jobs = [ahead]
+
+    def script(handler: Any, head: bytes) -> None:
+        if head.startswith(b"POST"):
+            jobs.append(ours)
+            handler.connection.shutdown(socket.SHUT_RDWR)
+        body = json.dumps({"items": jobs, "next_cursor": None}).encode()
+        handler.wfile.write(answer(body, headers="Date: Mon, 23 Nov 2026 05:00:00 GMT"))
+
+    with raw_server(script) as url:
+        alone = open_client(base_url=url, store=store, exclusive=True)
+        with pytest.raises(SubmitUncertainError) as lost:
+            alone.submit(CLIP, "night", intent="shot-1")
+        assert alone.recover(lost.value, settle=0).id == "ours"
 
 
 def test_a_server_whose_clock_differs_does_not_matter(tmp_path: Path) -> None:
