@@ -50,8 +50,11 @@ _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"
 _QUICKTIME_ATOMS: Final = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 _MPEG_AUDIO: Final = re.compile(rb"ID3|\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")
 _MARKUP: Final = re.compile(
-    rb"\s*(?:<(?:!doctype|html|head|body|\?xml|error)|\{\s*\")", re.IGNORECASE
+    rb"(?:\xef\xbb\xbf)?\s*(?:<(?:!doctype|!--|html|head|body|\?xml|error)|\{\s*\"|(?<=\s)\Z)",
+    re.IGNORECASE,
 )
+# What text of two bytes a character begins with.
+_WIDE_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _EXTENSIONS: Final = {
     "video/mp4": ".mp4",
     "video/quicktime": ".mov",
@@ -106,6 +109,8 @@ def kinds_taken(field: str) -> str:
 
 def looks_like_a_page(head: bytes) -> bool:
     """Whether a file begins like an HTML, XML or JSON document: an error page, not a result."""
+    if head.startswith(_WIDE_MARKS):
+        head = head[2:].replace(b"\0", b"")
     return _MARKUP.match(head) is not None
 
 

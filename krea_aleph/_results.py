@@ -202,7 +202,7 @@ def _bring(config: Config, job: Job, index: int, url: str, part: PartFile) -> St
     patience = Patience(config.retry)
     while True:
         try:
-            response = yield from _fetch(config, url, part)
+            response = yield from _fetch(config, job, url, part)
         except TransportFault as fault:
             error = _broken(job, url, part, fault)
             if fault.hopeless:
@@ -238,7 +238,7 @@ def _worth_another_try(config: Config, status: int) -> bool:
     return status == _NO_SUCH_RANGE or config.retry.worth_it(status)
 
 
-def _fetch(config: Config, url: str, part: PartFile) -> Steps[Response]:
+def _fetch(config: Config, job: Job, url: str, part: PartFile) -> Steps[Response]:
     """Fetch once, through redirects, each of which is held to the same rules as the first address.
 
     Raises:
@@ -249,21 +249,21 @@ def _fetch(config: Config, url: str, part: PartFile) -> Steps[Response]:
         problem = problem_with_output(url, base=config.base, trusted=config.trusted_hosts)
         if problem is not None:
             message = f"the output at {_host(url)} was not fetched: {problem}."
-            raise DownloadError(message, url=url)
+            raise DownloadError(message, url=url, job_id=job.id)
         response = yield from fetch(url, part.resume_headers(), part)
         if response.status not in _REDIRECTS or "location" not in response.headers:
             return response
-        url = _redirected(url, response.headers["location"])
+        url = _redirected(job, url, response.headers["location"])
     message = f"the output was redirected more than {_MOST_REDIRECTS} times."
-    raise DownloadError(message, url=url)
+    raise DownloadError(message, url=url, job_id=job.id)
 
 
-def _redirected(url: str, location: str) -> str:
+def _redirected(job: Job, url: str, location: str) -> str:
     try:
         return urljoin(url, location)
     except ValueError as error:
         message = f"the output at {_host(url)} was redirected to what is no address: {error}."
-        raise DownloadError(message, url=url) from error
+        raise DownloadError(message, url=url, job_id=job.id) from error
 
 
 def _failed(job: Job, url: str, problem: str) -> DownloadError:
@@ -274,5 +274,7 @@ def _failed(job: Job, url: str, problem: str) -> DownloadError:
 
 def _host(url: str) -> str:
     """Return what of an address may be shown: the rest may hold a signature or a password."""
-    scheme, _, rest = url.partition("://")
+    scheme, found, rest = url.partition("://")
+    if not found:
+        return f"{url.partition(':')[0][:20]}:"  # as in data: addresses, which are all content
     return f"{scheme}://{re.split(r'[/?#]', rest)[0].rpartition('@')[2]}"

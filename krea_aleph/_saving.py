@@ -161,7 +161,7 @@ class PartFile:
         Raises:
             DownloadError: The result is absurdly large, or the disk does not let us begin again.
         """
-        encoding = headers.get("content-encoding") or _IDENTITY
+        encoding = headers.get("content-encoding", "").strip().lower() or _IDENTITY
         self._note = "" if encoding == _IDENTITY else f", encoded as {encoding[:40]!r}"
         self._taken = encoding == _IDENTITY and self._takes(status, headers)
         if not self._taken and status in {_OK, _PARTIAL, _NO_SUCH_RANGE}:

@@ -254,6 +254,15 @@ def test_every_redirect_obeys_the_rule_for_hosts(location: str, words: str, tmp_
         download(Stage(), tmp_path / "out.mp4", local)
 
 
+def test_addresses_that_are_all_content_are_not_shown(tmp_path: Path) -> None:
+    """Of an address without a host only the scheme is told, and of which job it is."""
+    with pytest.raises(DownloadError, match="the output at data: was not fetched") as caught:
+        download(Stage(hosts=[redirect("data:video/mp4;base64,s3cret")]), tmp_path / "out.mp4")
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.job_id == JOB_ID
+    assert "wait(" not in caught.value.hint
+
+
 def test_redirects_without_an_end(tmp_path: Path) -> None:
     """A sixth redirect is one too many; one that leads nowhere is an answer like others."""
     stage = Stage(hosts=[redirect("a")] * 6)

@@ -327,6 +327,13 @@ def test_a_length_that_is_none(length: str, part: PartFile) -> None:
     assert part.whole
 
 
+@pytest.mark.parametrize("spelling", ["Identity", " identity "])
+def test_a_file_as_it_is(spelling: str, part: PartFile) -> None:
+    """A host may say in any spelling that what it sends is not encoded."""
+    fill(part, headers={"content-encoding": spelling})
+    assert part.whole
+
+
 def test_absurdly_large_results(part: PartFile) -> None:
     """A result of more than 4 GiB is refused when it is announced, and when it arrives."""
     with pytest.raises(DownloadError, match="more than 4,294,967,296 bytes"):
