@@ -22,6 +22,7 @@ from krea_aleph._telemetry import Memory
 from krea_aleph._uploads import Uploads
 from krea_aleph.clocks import RealClock
 from krea_aleph.errors import ConfigError
+from krea_aleph.models import YEARS
 from krea_aleph.policies import PollPolicy, RetryPolicy, problem_with_number
 
 TYPE_CHECKING = False
@@ -149,7 +150,9 @@ class ServerDates:
         """The date, if there was an answer and it had one."""
         try:
             date = parsedate_to_datetime(self._text)
-        except ValueError:
+        except (ValueError, OverflowError):
+            return None
+        if date.year not in YEARS:
             return None
         return date if date.tzinfo else date.replace(tzinfo=UTC)
 
@@ -157,14 +160,15 @@ class ServerDates:
 class Keyring:
     """The API key: resolved once, hidden always, asked for again when the server refuses it."""
 
-    __slots__ = ("_async_lock", "_generation", "_key", "_lock", "_source")
+    __slots__ = ("_asking", "_async_lock", "_generation", "_key", "_lock", "_source")
 
     def __init__(self, source: Key | Secret) -> None:
         source = source if callable(source) else _hidden(source)  # else the frame would show it
         self._source: Callable[[], Any] | None = source if callable(source) else None
         self._key = source.checked() if isinstance(source, Secret) else None
         self._generation = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._asking = False
         self._async_lock: Any = None
 
     def __repr__(self) -> str:
@@ -184,7 +188,7 @@ class Keyring:
         """Return the key; ask the callable if nobody has since the stale generation."""
         with self._lock:
             if self.cached is None or self._generation == stale:
-                with _key_trouble():
+                with self._one_question(), _key_trouble():
                     self._accept(self._ask())
             return cast("tuple[Secret, int]", self.cached)
 
@@ -202,6 +206,20 @@ class Keyring:
                     answer = await anyio.to_thread.run_sync(self._ask)
                     self._accept(answer if isinstance(answer, Secret) else Secret(await answer))
             return cast("tuple[Secret, int]", self.cached)
+
+    @contextmanager
+    def _one_question(self) -> Generator[None]:
+        """Refuse a callable that needs, for the answer, the client that waits for it."""
+        if self._asking:
+            raise ConfigError(
+                "api_key: the callable has used the client that it is to give the key to.",
+                hint="Let it get the key without this client.",
+            )
+        self._asking = True
+        try:
+            yield
+        finally:
+            self._asking = False
 
     def _ask(self) -> Any:
         """Return what the callable does: the key, which hides at once, or something to await."""

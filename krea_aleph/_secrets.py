@@ -6,6 +6,7 @@ the key in one: what is to be known of it is asked of a `Secret`.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from functools import cache
@@ -15,6 +16,10 @@ from weakref import WeakValueDictionary
 from krea_aleph.errors import ConfigError
 
 _KEY: Final = re.compile(r"[\x21-\x7e]+")
+# How JSON may spell a character that it need not escape; two backslashes are one, and no escape.
+_ESCAPE: Final = re.compile(rb"\\(?:u00([2-7][0-9A-Fa-f])|(/)|.)", re.DOTALL)
+_MEANT: Final = frozenset(b'"\\')
+_WIDE: Final = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 # These tell, at the level DEBUG, what a server has sent, and servers repeat what they are sent.
 _TALKATIVE: Final = (
     "httpcore.connection httpcore.http11 httpcore.http2 httpcore.proxy httpcore.socks"
@@ -48,8 +53,14 @@ class Secret:
 
     def blot_bytes(self, body: bytes) -> bytes:
         """Return an answer without the key in it, also where JSON has spelt it its own way."""
-        blotted = body.replace(self._value.encode(), b"***")
-        return blotted.replace(self._value.replace("/", "\\/").encode(), b"***")
+        body = body.replace(self._value.encode(), b"***")
+        if b"\\" in body:
+            plain = _ESCAPE.sub(_unescaped, body)
+            blotted = plain.replace(json.dumps(self._value)[1:-1].encode(), b"***")
+            body = body if blotted == plain else blotted
+        for codec in _WIDE if b"\0" in body else ():  # JSON may be read from these, too
+            body = body.replace(self._value.encode(codec), "***".encode(codec))
+        return body
 
     def checked(self) -> Self:
         """Return it if it can be a key.
@@ -91,6 +102,14 @@ class _Blotting(logging.Filter):
                 record.msg = told = secret.blot(told)
                 record.args = ()
         return True
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    """Return the character that an escape stands for, unless JSON needs it to be escaped."""
+    if found[2]:
+        return b"/"
+    code = int(found[1], 16) if found[1] else b'"'[0]
+    return found[0] if code in _MEANT else bytes((code,))
 
 
 @cache

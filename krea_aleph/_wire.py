@@ -23,7 +23,7 @@ from krea_aleph._files import MultipartFile, Source, kinds_taken
 from krea_aleph._notices import Caution, of_field, warn
 from krea_aleph._steps import Request, Response
 from krea_aleph.errors import InvalidRequestError, InvalidResponseError, KreaWarning
-from krea_aleph.models import Asset, Checked, Job, Output, is_id
+from krea_aleph.models import YEARS, Asset, Checked, Job, Output, is_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -740,8 +740,10 @@ def _page(response: Response, operation: str, read: Callable[[dict[str, Any]], A
         raise InvalidResponseError(operation, "it has no list of items", response.body)
     found = (read(entry) for entry in entries if isinstance(entry, dict))
     # An older page of the documentation spells it the other way.
-    cursor = raw.get("next_cursor") or raw.get("nextCursor")
-    return Page(tuple(item for item in found if item is not None), _text(cursor))
+    cursor = _text(raw.get("next_cursor") or raw.get("nextCursor"))
+    if cursor is not None and not cursor.isprintable():  # half of a surrogate pair, for instance
+        raise InvalidResponseError(operation, "its next_cursor cannot be sent", response.body)
+    return Page(tuple(item for item in found if item is not None), cursor)
 
 
 def _object(response: Response, operation: str) -> dict[str, Any]:
@@ -849,7 +851,9 @@ def moment_of(value: object) -> datetime | None:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment is None or moment.year not in YEARS:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def __getattr__(name: str) -> object:

@@ -690,7 +690,7 @@ def read_body(body: bytes) -> tuple[Any, str]:
 
     JSON is searched for the keys that Krea and its gateways use; of an HTML page the title counts.
     """
-    text = body.decode("utf-8", "replace").strip()
+    text = body.decode("utf-8-sig", "replace").strip()
     try:
         parsed = json.loads(text)
     except (ValueError, RecursionError):

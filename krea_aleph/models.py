@@ -29,6 +29,9 @@ Outcome: TypeAlias = Literal[
 ]
 Exists: TypeAlias = Literal["error", "replace", "keep"]
 
+# A time beyond these is a mistake, and sums with it have no place in the calendar.
+YEARS: Final = range(2, 9999)
+
 # Only these end a job. Any other status, known today or not, means that it still runs: Krea added
 # "backlogged" in 2026 and broke the clients that had closed the list.
 TERMINAL: Final = frozenset({"completed", "failed", "cancelled"})

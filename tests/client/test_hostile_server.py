@@ -187,6 +187,55 @@ def test_a_bomb_does_not_go_off(open_client: Any) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024
 
 
+def test_what_follows_a_packed_answer_takes_no_memory(open_client: Any) -> None:
+    """After the end of the packing little is passed over, and more is refused."""
+    packed, headers = gzip.compress(JOB), "Content-Encoding: gzip"
+    with raw_server(always(answer(packed + b"\0" * 9, headers=headers))) as url:
+        assert open_client(base_url=url).get("some-job").status == "queued"
+    with (
+        raw_server(always(answer(packed + bytes(2**26), headers=headers))) as url,
+        pytest.raises(APIConnectionError, match="more than"),
+    ):
+        open_client(base_url=url, retry=ONCE).get("some-job")
+
+
+def test_a_cursor_that_cannot_be_sent(open_client: Any) -> None:
+    """Half of a surrogate pair, as JSON can name it, is no cursor and no end of the list."""
+    page = answer(b'{"items": [], "next_cursor": "\\ud800"}')
+    with raw_server(always(page)) as url, pytest.raises(InvalidResponseError, match="cursor"):
+        list(open_client(base_url=url, retry=ONCE).list_jobs())
+
+
+EDGES = ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59-23:59"]
+
+
+@pytest.mark.parametrize("created", EDGES)
+def test_times_at_the_edge_of_the_calendar(open_client: Any, created: str) -> None:
+    """A time with which nothing can be reckoned is none, also where many are waited for."""
+    told = JOB.replace(b"2026-01-01T00:00:00.000Z", created.encode())
+    done = told.replace(b"queued", b"cancelled").replace(b"some-job", b"job-%d")
+    looks = iter(range(1000))
+
+    def script(handler: Any, head: bytes) -> None:
+        job_id = head.split(b" ")[1].rpartition(b"/")[2]
+        body = done if next(looks) >= 12 else done.replace(b"cancelled", b"queued")
+        handler.wfile.write(answer(body.replace(b"job-%d", job_id)))
+
+    pace = PollPolicy(early=0.01, sparse=0.01, dense=0.01, longest=0.01)
+    with raw_server(script) as url:
+        aleph = open_client(base_url=url, poll=pace, request_timeout=2)
+        found = aleph.wait_many([f"job-{number}" for number in range(6)], wait_timeout=20)
+    assert [type(outcome.error).__name__ for outcome in found] == ["JobCancelledError"] * 6
+
+
+def test_certificates_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the environment names in vain is told as such, before anything is sent."""
+    monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file.pem")
+    with pytest.raises(ConfigError, match="certificates") as caught:
+        Aleph(api_key="key")
+    assert "SSL_CERT_FILE" in caught.value.hint
+
+
 def test_the_answer_about_another_job_is_not_believed(open_client: Any) -> None:
     """A confused cache must not make us hand out somebody else's video."""
     other = answer(JOB.replace(b"some-job", b"other-job").replace(b"queued", b"completed"))
@@ -198,16 +247,23 @@ def test_the_answer_about_another_job_is_not_believed(open_client: Any) -> None:
             aleph.wait("some-job", wait_timeout=20)
 
 
-@pytest.mark.parametrize("echo", ["body", "json", "header", "escaped"])
+ECHOES = ["body", "json", "header", "escaped", "codes", "utf-16", "utf-32-be"]
+
+
+@pytest.mark.parametrize("echo", ECHOES)
 def test_an_echoed_key_is_blotted_out(open_client: Any, echo: str) -> None:
     """Servers and proxies repeat what they are sent; errors do not repeat the key."""
     key = "team/id:se/cret"
-    escaped = json.dumps({"message": key}).replace("/", "\\/").encode()
+    plain = json.dumps({"message": key})
+    escaped = plain.replace("/", "\\/").encode()
     told = {
         "body": answer(f"<html>{key}</html>".encode()),
         "json": answer(json.dumps({"error": {"message": key}}).encode()),
         "header": answer(b"{}", status="400 Bad Request", headers=f"X-Request-Id: {key}"),
         "escaped": answer(escaped, status="400 Bad Request"),
+        "codes": answer(plain.replace("s", "\\u0073").replace("/", "\\u002F").encode()),
+        "utf-16": answer(plain.encode("utf-16")),
+        "utf-32-be": answer(plain.encode("utf-32-be")),
     }[echo]
     with raw_server(always(told)) as url:
         with pytest.raises(KreaError) as caught:
@@ -215,6 +271,16 @@ def test_an_echoed_key_is_blotted_out(open_client: Any, echo: str) -> None:
         shown = str(caught.value) + repr(vars(caught.value))
         assert "se/cret" not in shown
         assert "se\\/cret" not in shown
+        assert "se/cret" not in shown.replace("\\x00", "").replace("?", "")
+
+
+def test_what_stands_beside_an_echoed_key_stays(open_client: Any) -> None:
+    """What JSON must escape is still escaped once the key is gone."""
+    words = '"quoted" \\u0022 \u00e9 \\\\ /'
+    body = json.dumps({**json.loads(JOB), "words": words, "key": "a+b"}).replace("+", "\\u002b")
+    with raw_server(always(answer(body.encode()))) as url:
+        raw = open_client(base_url=url, api_key="a+b").get("some-job").raw
+    assert (raw["words"], raw["key"]) == (words, "***")
 
 
 LOCATIONS = [

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from krea_aleph._config import Config, Keyring, derived
+from krea_aleph._config import Config, Keyring, ServerDates, derived
 from krea_aleph._hosts import Origin
 from krea_aleph._secrets import Secret
 from krea_aleph.clocks import RealClock
@@ -367,3 +367,31 @@ def test_hints_are_sentences() -> None:
     with pytest.raises(ConfigError) as caught:
         configured(proxy="ftp://host")
     assert re.search(r"http, https, socks5", caught.value.hint)
+
+
+def test_a_callable_that_needs_the_key_itself() -> None:
+    """A callable that uses the client that it is asked for is told so, and nobody hangs."""
+    rings: list[Keyring] = []
+    keys = Keyring(lambda: str(rings[0].resolve()))
+    rings.append(keys)
+    with pytest.raises(ConfigError, match="has used the client"):
+        keys.resolve()
+    with pytest.raises(ConfigError, match="has used the client"):
+        keys.resolve()
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Mon, 23 Nov 2026 05:00:00 +99999999999999999999",
+        "Mon, 23 Nov 99999999999999999999 05:00:00 GMT",
+        "Fri, 31 Dec 9999 23:59:59 -2359",
+        "garbage",
+        "",
+    ],
+)
+def test_dates_that_are_none(date: str) -> None:
+    """A date that no calendar has is no date."""
+    dates = ServerDates()
+    dates.note({"date": date})
+    assert dates.latest is None

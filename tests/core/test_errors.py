@@ -348,6 +348,7 @@ BODIES = [
     (b"\xff\xfe\x00bad", "???bad"),
     (b'{"error": "a\\u001b[31mred"}', "a?[31mred"),
     (b'{"error": "\\ud800"}', "?"),
+    (b'\xef\xbb\xbf{"error": "no credits"}', "no credits"),
     (b'{"error": {"error": {"error": {"error": {"error": "too deep"}}}}}', ""),
 ]
 
