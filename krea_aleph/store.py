@@ -7,6 +7,7 @@ in one place for every store.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -232,6 +233,7 @@ class SQLiteStore:
         self._connection: sqlite3.Connection | None = None
         self._release: weakref.finalize[..., Any] | None = None
         self._token = ""
+        self._place: os.stat_result
         _STORES.add(self)
         with self._opened():
             pass  # what is wrong with the file is said before anything is paid for
@@ -373,11 +375,17 @@ class SQLiteStore:
         """Give the connection to one thread at a time; a forked process opens its own."""
         with self._guard:
             try:
-                yield self._connection or self._open()
+                yield self._open() if self._connection is None else self._known(self._connection)
             except (sqlite3.Error, OSError, ValueError) as error:
                 raise StoreError(
                     f"the store {str(self._path)!r} cannot be used: {error}"
                 ) from error
+
+    def _known(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        """Return the connection, unless its file has lost its name: nobody would find it again."""
+        if not os.path.samestat(self._path.stat(), self._place):
+            raise OSError(errno.ESTALE, "another file has its name since it was opened")
+        return connection
 
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -395,7 +403,7 @@ class SQLiteStore:
         except BaseException:
             connection.close()
             raise
-        self._connection = connection
+        self._connection, self._place = connection, self._path.stat()
         self._release = weakref.finalize(self, _close, connection, live, self._folder / self._token)
         return connection
 

@@ -341,3 +341,18 @@ def test_a_path_that_no_file_can_have() -> None:
     """A path with a null character is refused like any other that cannot be written."""
     with pytest.raises(StoreError, match="cannot be used"):
         SQLiteStore("jobs\0.sqlite3")
+
+
+@pytest.mark.parametrize("instead", [False, True])
+def test_a_file_that_is_taken_away(path: Path, *, instead: bool) -> None:
+    """Nothing is written where nobody would find it; a closed store begins with what is there."""
+    store = SQLiteStore(path)
+    store.write(_record("shot-1"))
+    path.unlink()
+    if instead:
+        SQLiteStore(path).write(_record("shot-2"))
+    with pytest.raises(StoreError, match="cannot be used") as caught:
+        store.write(_record("shot-3"))
+    assert (caught.value.charged, caught.value.resubmit) == ("no", "safe")
+    store.close()
+    assert (store.read("studio", "shot-2") is not None) == instead
