@@ -609,7 +609,8 @@ class TooManyFailuresError(KreaError):
     failures: int
 
     def __init__(self, failures: int) -> None:
-        super().__init__(f"the batch has stopped after {failures} failures")
+        many = "1 failure" if failures == 1 else f"{failures} failures"
+        super().__init__(f"the batch has stopped after {many}")
         self.failures = failures
 
 

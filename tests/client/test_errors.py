@@ -43,6 +43,7 @@ from krea_aleph import (
     StoreError,
     SubmitUncertainError,
     SubmitVetoedError,
+    TooManyFailuresError,
     UploadError,
     WaitTimeoutError,
 )
@@ -192,6 +193,14 @@ def _broken_store(scene: Scene) -> Any:
 
 
 HTML = "<html><head><title>Bad gateway</title></head></html>"
+
+
+def _failing_batch(scene: Scene) -> Any:
+    """Run a batch whose only item cannot be used, and which may not lose one."""
+    items = [{"video": scene.clip, "prompt": ""}]
+    return list(scene.aleph.batch(items, output_dir=scene.folder, stop_after_failures=1))
+
+
 STORIES: list[tuple[type[KreaError], str, Callable[[Scene], Any]]] = [
     (ConfigError, "closed", lambda scene: (scene.aleph.close(), scene.aleph.get("job"))),
     (InvalidRequestError, "prompt", lambda scene: scene.submit("")),
@@ -228,6 +237,7 @@ STORIES: list[tuple[type[KreaError], str, Callable[[Scene], Any]]] = [
     (JobEmptyError, "without any output", lambda scene: scene.transform("[empty]")),
     (JobNotFinishedError, "has not finished", _unfinished),
     (WaitTimeoutError, "still", _late),
+    (TooManyFailuresError, "stopped after 1 failure", _failing_batch),
     (UploadError, "changed", _changing_file),
     (DownloadError, "404", lambda scene: (scene.fault("download", status=404), scene.transform())),
 ]
