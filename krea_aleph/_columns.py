@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import cache
 from typing import Any, Final, NamedTuple, cast
 
 from krea_aleph import _wire
 from krea_aleph._cells import CellError, reader
-from krea_aleph.errors import InvalidRequestError
+from krea_aleph.errors import InvalidRequestError, guess
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,10 +98,9 @@ class Columns:
         shown = repr(name)[:_SHOWN]
         if not isinstance(name, str):
             return InvalidRequestError("row", f"{shown} is no name of a column", hint=_NAMES)
-        close = get_close_matches(name.lower(), self._known, 1)
-        guess = f"; did you mean {close[0]!r}?" if close else ""
+        asked = guess(name.lower(), self._known)
         news = _wire.renamed(name)
-        words = news or f"it is none of the columns {', '.join(self._known)}, meta.*{guess}"
+        words = news or f"it is none of the columns {', '.join(self._known)}, meta.*{asked}"
         hint = f"What is yours goes to `meta`: call it meta.NAME, or give passthrough=[{shown}]."
         return InvalidRequestError(name[:_SHOWN], words, hint=hint)
 

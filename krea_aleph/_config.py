@@ -21,7 +21,7 @@ from krea_aleph._secrets import Secret
 from krea_aleph._telemetry import Memory
 from krea_aleph._uploads import Uploads
 from krea_aleph.clocks import RealClock
-from krea_aleph.errors import ConfigError
+from krea_aleph.errors import ConfigError, guess
 from krea_aleph.models import YEARS
 from krea_aleph.policies import PollPolicy, RetryPolicy, problem_with_number
 
@@ -486,9 +486,6 @@ def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
 
 
 def _unknown_option(name: str) -> str:
-    from difflib import get_close_matches  # noqa: PLC0415 - only for a mistake
-
     options = sorted(ClientOptions.__annotations__)
-    close = get_close_matches(name, options, 1)
-    guess = f"; did you mean {close[0]!r}?" if close else "."
-    return f"unknown option {name!r}; there are: {', '.join(options)}{guess}"
+    asked = guess(name, options) or "."
+    return f"unknown option {name!r}; there are: {', '.join(options)}{asked}"

@@ -22,7 +22,7 @@ from krea_aleph._checks import Pending, Problem, Schema, problems
 from krea_aleph._files import MultipartFile, Source, kinds_taken
 from krea_aleph._notices import Caution, of_field, warn
 from krea_aleph._steps import Request, Response
-from krea_aleph.errors import InvalidRequestError, InvalidResponseError, KreaWarning
+from krea_aleph.errors import InvalidRequestError, InvalidResponseError, KreaWarning, guess
 from krea_aleph.models import YEARS, Asset, Checked, Job, Output, is_id
 
 TYPE_CHECKING = False
@@ -414,17 +414,14 @@ def _enforced(found: Sequence[Problem], checks: str) -> Iterator[str]:
 
 def _as_asked(problem: Problem, names: Mapping[str, str], known: Sequence[str]) -> Problem:
     """Return a problem in the words of the call, with a guess at what a misspelt option meant."""
-    from difflib import get_close_matches
-
     field = _outer(problem.field, names)
     if not problem.unknown_field or field != problem.field:
         return problem._replace(field=field)
     if new_name := _new_name(field, names):
         return problem._replace(text=new_name)
     options = sorted(set(known) - {_VIDEO, _PROMPT})
-    close = get_close_matches(field, options, 1)
-    guess = f"; did you mean {close[0]!r}?" if close else ""
-    return problem._replace(text=f"it is none of the options {', '.join(options)}{guess}")
+    asked = guess(field, options)
+    return problem._replace(text=f"it is none of the options {', '.join(options)}{asked}")
 
 
 def _deprecated(body: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[Caution]:

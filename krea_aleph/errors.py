@@ -53,7 +53,7 @@ from krea_aleph._signals import Signals, read_signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -739,6 +739,14 @@ def _words(value: object, depth: int) -> Iterator[str]:
 def _page_title(text: str) -> str:
     found = re.search(r"<title[^>]{0,200}>([^<]{1,300})", text[:20_000], re.IGNORECASE)
     return f"HTML page {' '.join(found[1].split())!r}" if found else ""
+
+
+def guess(name: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence that asks whether another name was meant, or nothing."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only for a mistake
+
+    close = get_close_matches(name, list(known), 1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def one_line(text: str) -> str:
