@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 
-from krea_aleph import _parts
+from krea_aleph import _parts, _renaming
 from krea_aleph._digests import Digest
-from krea_aleph._parts import Owner, Part, Whole, rename_new, sweep
+from krea_aleph._parts import Owner, Part, Whole, sweep
+from krea_aleph._renaming import rename_new
 
 from .transcript import CLIP
 
@@ -296,7 +297,7 @@ def test_a_name_that_it_cannot_have(base: Path) -> None:
     assert part.leave() == base.with_name("out.mp4.part")
 
 
-@pytest.mark.parametrize("way", [_parts._renamed_at_once, _parts._linked, rename_new])
+@pytest.mark.parametrize("way", [_renaming._renamed_at_once, _renaming._linked, rename_new])
 def test_renaming_without_replacing(way: Any, tmp_path: Path) -> None:
     """Each way leaves one name, refuses one that is taken, and says so where it does not work."""
     part, final = tmp_path / "part", tmp_path / "\N{SNOWMAN}.mp4"
@@ -486,7 +487,7 @@ def test_a_system_that_cannot_rename_without_replacing(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There a link does the same, and where there are no links either, a look comes first."""
-    monkeypatch.setattr(_parts, "_rename_without_replacing", lambda: (None, 0))
+    monkeypatch.setattr(_renaming, "_rename_without_replacing", lambda: (None, 0))
     part = Part.open(base, OWNER)
     part.append(CLIP)
     part.publish(base, "error")

@@ -33,6 +33,7 @@ CORE = """
     _drift
     _digests
     _hashing
+    _renaming
     _parts
     _saving
     _wire
