@@ -7,7 +7,7 @@ created, by the server's own clock, and what was there already.
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from krea_aleph import _wire
@@ -17,25 +17,32 @@ from krea_aleph._steps import gather, today
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from krea_aleph._config import Config
     from krea_aleph._steps import Steps
+    from krea_aleph._wire import Page
     from krea_aleph.models import Job
 
-# Jobs of the same millisecond exist; more of them than this do not.
-_TIES: Final = 20
+# So many of the newest jobs are looked at.
+_ROWS: Final = 100
+# A service has many servers, and their clocks may differ by as much: what comes later may be dated
+# earlier than what was there.
+_SERVERS_DIFFER: Final = timedelta(seconds=5)
 # HTTP dates have whole seconds, and the answer that bore one was under way for a moment.
 _DATE_MARGIN: Final = timedelta(seconds=2)
 # What is dated later than this after the server's own date was made under another clock: if it drew
 # the line, nothing would ever be later, and that would seem to prove that nothing was started.
 _FUTURE: Final = timedelta(seconds=60)
+_EVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class Mark(NamedTuple):
     """A line between the jobs that were there before and those that came later.
 
     Attributes:
-        newest: When the newest job of before was created; None if there was none.
-        ids: The jobs of before that were created at that very moment.
+        newest: From when on created jobs may have come later; None if there was none before.
+        ids: The jobs of before that were created from that moment on.
         at: Unix time in seconds, by our clock, at which it was last known to be in flight.
     """
 
@@ -70,7 +77,7 @@ def mark_by_date(date: datetime | None, at: float) -> Mark | None:
 
 def take_mark(config: Config) -> Steps[Mark]:
     """Ask the server what is there now."""
-    request = _wire.list_jobs_request(cursor=None, limit=_TIES, status=None, types=())
+    request = _wire.list_jobs_request(cursor=None, limit=_ROWS, status=None, types=())
     response = yield from exchange(config, request)
     moment = yield from today()
     page = _wire.read_job_page(response, config.account, moment)
@@ -78,8 +85,14 @@ def take_mark(config: Config) -> Steps[Mark]:
     shown = config.dates.latest
     believed = (at for at in created.values() if shown is None or at <= shown + _FUTURE)
     newest = max(believed, default=None)
-    ids = frozenset(job_id for job_id, at in created.items() if newest is None or at >= newest)
-    return Mark(newest, ids, moment)
+    line = None if newest is None else max(newest - _SERVERS_DIFFER, _reach(created, page))
+    ids = frozenset(job_id for job_id, at in created.items() if line is None or at >= line)
+    return Mark(line, ids, moment)
+
+
+def _reach(created: Mapping[str, datetime], page: Page) -> datetime:
+    """Return from when on the page shows every job."""
+    return min(created.values()) if page.cursor is not None else _EVER
 
 
 def jobs_since(config: Config, mark: Mark) -> Steps[list[Job]]:

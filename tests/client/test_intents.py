@@ -320,6 +320,26 @@ def test_a_job_from_the_future_proves_nothing(open_client: Any, store: SQLiteSto
         assert alone.recover(lost.value, settle=0).id == "ours"
 
 
+def test_servers_whose_clocks_differ(open_client: Any, store: SQLiteStore) -> None:
+    """A job that another server dates some seconds earlier is found all the same."""
+    before = {"job_id": "before", "status": "queued", "created_at": "2026-11-23T05:00:04.000Z"}
+    ours = {"job_id": "ours", "status": "queued", "created_at": "2026-11-23T05:00:01.000Z"}
+    jobs = [before]
+
+    def script(handler: Any, head: bytes) -> None:
+        if head.startswith(b"POST"):
+            jobs.append(ours)
+            handler.connection.shutdown(socket.SHUT_RDWR)
+        body = json.dumps({"items": jobs, "next_cursor": None}).encode()
+        handler.wfile.write(answer(body, headers="Date: Mon, 23 Nov 2026 05:00:00 GMT"))
+
+    with raw_server(script) as url:
+        alone = open_client(base_url=url, store=store, exclusive=True)
+        with pytest.raises(SubmitUncertainError) as lost:
+            alone.submit(CLIP, "night", intent="shot-1")
+        assert alone.recover(lost.value, settle=0).id == "ours"
+
+
 def test_a_server_whose_clock_differs_does_not_matter(tmp_path: Path) -> None:
     """Marks are the server's own times: a clock that is wrong by an hour changes nothing."""
     for skew in (-3600.0, 3600.0):
