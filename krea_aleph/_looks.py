@@ -8,6 +8,7 @@ what is known: no list, however old the copy that it comes from, takes back what
 from __future__ import annotations
 
 import math
+from copy import copy
 from typing import Any, Final
 
 from krea_aleph import _wire
@@ -115,9 +116,14 @@ def read_look(
 
 
 def _take(config: Config, wait: Wait, found: Job | KreaError, source: str) -> Steps[None]:
-    """Take what a look has brought. One that fails is a missed one, reported, and nothing more."""
+    """Take what a look has brought. One that fails is a missed one, reported, and nothing more.
+
+    A look may be for several waits. Each has an error of its own, since that will bear its job.
+    """
     if isinstance(found, KreaError):
-        if wait.missed(found):
+        own = copy(found)
+        own.__cause__ = found.__cause__
+        if wait.missed(own):
             error, job_id = type(found).__name__, wait.job.id
             yield from tell(config, "poll_missed", job_id=job_id, error=error, faults=wait.faults)
     elif wait.saw(found, source):

@@ -255,10 +255,12 @@ def test_a_refused_key_ends_everything() -> None:
     jobs = fleet(10)
     stage = Stage(answer(status=401))
     found = stage.play(_many.wait_many(configured(poll=STEADY), [j.job() for j in jobs], AUTO))
-    assert {type(outcome.error) for outcome in found if isinstance(outcome, Failed)} == {
-        AuthenticationError
-    }
+    errors = [outcome.error for outcome in found if isinstance(outcome, Failed)]
+    assert {type(error) for error in errors} == {AuthenticationError}
     assert len(stage.requests) == 1
+    # Whoever goes on by an error's id must not get another's video.
+    assert [error.job_id for error in errors] == [job.id for job in jobs]
+    assert all(job.id in str(error) for job, error in zip(jobs, errors, strict=True))
 
 
 def test_a_list_takes_nothing_back() -> None:
