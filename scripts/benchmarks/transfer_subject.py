@@ -8,7 +8,6 @@ A small transfer comes first, so that neither imports nor connecting count.
 import asyncio
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -21,7 +20,6 @@ from krea_aleph import Aleph, AsyncAleph, Job, Output
 
 Run = Callable[[int], None]
 _WARM_UP = 2 * MIB
-_PAGE = resource.getpagesize()
 _LONG_AGO = 1_600_000_000
 
 
@@ -37,12 +35,20 @@ def main(client: str, kind: str, url: str, folder: Path) -> None:
     for name in (_WARM_UP, size):
         _clip(folder, name)
     run(_WARM_UP)
-    before = int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
+    before = _memory("VmRSS")
     began = time.perf_counter()
     run(size)
     seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"seconds": seconds, "growth": max(peak - before, 0) / MIB}))
+    print(json.dumps({"seconds": seconds, "growth": max(_memory("VmHWM") - before, 0) / MIB}))
+
+
+def _memory(kind: str) -> int:
+    """Return what this process takes now (VmRSS), or took at most (VmHWM), in bytes.
+
+    The peak that getrusage tells includes the process that has started this one.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{kind}:"))
 
 
 def _clip(folder: Path, size: int) -> Path:
