@@ -62,8 +62,8 @@ def _lead(crowd: Crowd) -> Steps[None]:
     heard = -math.inf
     while board.leads(crowd) and not crowd.has_news:
         crowd.bell.heard()
-        waits = [wait for party in board.parties for wait in list(party.waits.values())]
-        waits = [wait for wait in waits if not wait.over]
+        everybody = (wait for party in board.parties for wait in list(party.waits.values()))
+        waits = [wait for wait in everybody if not wait.over]
         moment = yield from now()
         ears = [wait.ear for wait in waits if wait.ear.listens]
         if ears and config.store is not None and moment >= heard + STORE_LOOK:

@@ -145,8 +145,8 @@ def _look_at_pages(
         seen: Who was on a page is put in.
     """
     lists, asked = config.board.lists, 0
-    rest = sorted((wait for wait in waits if wait.listed), key=_newest_first)
-    while pages := plan([Place(-_newest_first(w), w in left) for w in rest], *lists.known):
+    rest = sorted((wait for wait in waits if wait.listed), key=_created, reverse=True)
+    while pages := plan([Place(_created(w), w in left) for w in rest], *lists.known):
         page = pages[0]
         there = [wait for wait in rest[page.start : page.stop] if wait in left]
         rows = yield from _ask_for_page(config, rest[page.start], page, there)
@@ -164,14 +164,14 @@ def _look_at_pages(
         reach = _reach(rows, page)
         for wait in there:
             # Of those created with the last one of a page some may be on the next.
-            if wait in left and wait not in seen and -_newest_first(wait) > reach:
+            if wait in left and wait not in seen and _created(wait) > reach:
                 wait.not_listed()
-        span = max(-_newest_first(rest[page.start]) - reach, 0.0)
+        span = max(_created(rest[page.start]) - reach, 0.0)
         ours = sum(wait in seen for wait in rest)
         lists.learn(rows=len(rows), ours=ours, seconds=span, answered=open_before - len(left))
         if open_before == len(left):
             return asked
-        rest = [w for w in rest[page.start :] if w not in seen and -_newest_first(w) < reach]
+        rest = [w for w in rest[page.start :] if w not in seen and _created(w) < reach]
     return asked
 
 
@@ -243,5 +243,5 @@ def _reach(rows: Sequence[dict[str, Any]], page: Stretch) -> float:
     return math.inf if created is None else created.timestamp()
 
 
-def _newest_first(wait: Wait) -> float:
-    return -(wait.created or 0.0)
+def _created(wait: Wait) -> float:
+    return wait.created or 0.0

@@ -12,7 +12,6 @@ COUNTS = (1, 100, 1000, 5000)
 CLIENTS = ("plain", "many", "tasks")
 SECONDS = 20.0
 """How long a job takes, from its acceptance."""
-AIMS = {"looks": 0.05, "cpu": 0.05, "memory": 12 * 1024}
 
 
 class Cost(NamedTuple):

@@ -9,7 +9,6 @@ import signal
 import threading
 import time
 import urllib.request
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
@@ -19,38 +18,11 @@ from typing import Any, Final
 import trio
 
 from krea_aleph import Aleph, AsyncAleph, SQLiteStore
-from krea_aleph.clocks import RealClock
 from krea_aleph.emulator import Emulator, Fault
-from krea_aleph.models import Bell
+from weather.victim import FastClock
 
 _COLOURS: Final = ("sync", "asyncio", "trio")
-_SPEED: Final = 300.0
-_START: Final = 1_790_000_000.0
 _PATIENCE: Final = 90.0
-
-
-class FastClock(RealClock):
-    """A clock that all processes share, on which a job of a minute takes 0.2 s."""
-
-    def monotonic(self) -> float:
-        """Return seconds that never go backwards."""
-        return time.monotonic() * _SPEED
-
-    def time(self) -> float:
-        """Return Unix time in seconds, of a time to come."""
-        return _START + (time.time() - _START) * _SPEED
-
-    def sleep(self, seconds: float, bell: Bell | None = None) -> None:
-        """Return when the seconds have passed, or when the bell rings."""
-        super().sleep(max(0.0, seconds) / _SPEED, bell)
-
-    async def asleep(self, seconds: float, bell: Bell | None = None) -> None:
-        """Do the same without blocking the event loop."""
-        await super().asleep(max(0.0, seconds) / _SPEED, bell)
-
-    def busy(self) -> AbstractContextManager[None]:
-        """Time passes whatever is in flight."""
-        return nullcontext()
 
 
 @dataclass(frozen=True)
