@@ -8,7 +8,8 @@ threads, tasks of several event loops, an emulator) sees the same, consistent ti
 * A *host* (a thread, or an event loop with all of its tasks) that used the clock a moment ago may
   be about to use it again. It must come to rest first: a thread by sleeping, by ending, or by
   staying away from the clock for `GRACE` real seconds; a loop by going round `ROUNDS` times
-  without touching the clock.
+  without touching the clock. As long as this process computes, or the machine is so busy that it
+  hardly can, that may last up to `PATIENCE`: whoever waits for a processor is not at rest.
 * A sleeper that has been woken counts as awake from the moment of the jump, before it really runs.
 * While nobody sleeps, time moves for scheduled calls only after `GRACE` real seconds of quiet.
 """
@@ -42,6 +43,10 @@ GRACE: Final = 0.05
 """Real seconds after which a thread that left the clock alone no longer holds time back."""
 LOOP_GRACE: Final = 0.5
 """The same for an event loop that does not go round, for example because it is blocked."""
+PATIENCE: Final = 3.0
+"""Real seconds after which even a busy process no longer holds time back without using the clock."""
+AT_WORK: Final = 0.1
+"""The share of a processor from which on a process counts as computing."""
 ROUNDS: Final = 10
 """How often a loop goes round undisturbed before its tasks count as settled."""
 
@@ -55,8 +60,31 @@ class _Host:
     alive: Callable[[], bool]
     soon: Callable[[Callable[[], object]], object] | None = None  # None: a thread without a loop
     awake_until: float = 0.0  # real seconds
+    patience_until: float = 0.0  # the same, unless a look finds the process idle before that
     touches: int = 0
     settling: bool = False
+
+    def rest(self) -> None:
+        """Note that time need not wait for it."""
+        self.awake_until = self.patience_until = 0.0
+
+    def give_up(self, now: float) -> None:
+        """Let time pass without it if it has left the clock alone for the grace period."""
+        if now >= self.awake_until:
+            self.rest()
+
+
+class _Diligence:
+    """Whether this process has computed, or was kept from it, since this was made."""
+
+    def __init__(self) -> None:
+        self._at, self._used = time.monotonic(), time.process_time()
+
+    def seen(self) -> bool:
+        """Compare with the beginning; a look that comes late says that processors are short."""
+        passed = time.monotonic() - self._at
+        used = time.process_time() - self._used
+        return used > AT_WORK * passed or passed > 2 * GRACE
 
 
 @define(order=True)
@@ -212,7 +240,7 @@ class VirtualClock:
         """Note that this host does nothing until it is woken, unless a bell has woken it."""
         with self._lock:
             if not entry.cancelled:
-                host.awake_until = 0.0
+                host.rest()
         self._jump()
 
     @contextmanager
@@ -251,7 +279,9 @@ class VirtualClock:
     @staticmethod
     def _mark_awake(host: _Host) -> None:
         host.touches += 1
-        host.awake_until = time.monotonic() + (GRACE if host.soon is None else LOOP_GRACE)
+        now = time.monotonic()
+        host.awake_until = now + (GRACE if host.soon is None else LOOP_GRACE)
+        host.patience_until = now + PATIENCE
 
     def _settle_soon(self, host: _Host) -> None:
         """Begin to count the undisturbed rounds of a loop, unless that is already going on."""
@@ -269,7 +299,7 @@ class VirtualClock:
             settled = rounds >= ROUNDS
             if settled:
                 host.settling = False
-                host.awake_until = 0.0
+                host.rest()
         if settled:
             self._jump()
         else:
@@ -280,7 +310,7 @@ class VirtualClock:
             try:
                 host.soon(partial(self._settle, host, touches, rounds))
             except RuntimeError:  # the loop has ended, and its tasks with it
-                host.awake_until = 0.0
+                host.rest()
 
     def _jump(self) -> None:
         """Move time on until somebody is woken or something holds it."""
@@ -338,7 +368,7 @@ class VirtualClock:
     def _anybody_awake(self) -> bool:
         self._hosts = {key: host for key, host in self._hosts.items() if host.alive()}
         now = time.monotonic()
-        return any(host.awake_until > now for host in self._hosts.values())
+        return any(host.patience_until > now for host in self._hosts.values())
 
     def _recently_used_without_sleepers(self) -> bool:
         """Say whether somebody unknown may still be at work: nobody sleeps, but things happen."""
@@ -351,15 +381,22 @@ class VirtualClock:
         with self._lock:
             if self._timer is not None:
                 return
-            self._timer = threading.Timer(GRACE, self._check_again)
+            self._timer = threading.Timer(GRACE, self._check_again, [_Diligence()])
             self._timer.name = "krea-aleph-virtual-clock"
             self._timer.daemon = True
             self._timer.start()
 
-    def _check_again(self) -> None:
+    def _check_again(self, diligence: _Diligence) -> None:
         with self._lock:
             self._timer = None
+            if not diligence.seen():
+                self._give_up_absent()
         self._jump()
+
+    def _give_up_absent(self) -> None:
+        now = time.monotonic()
+        for host in self._hosts.values():
+            host.give_up(now)
 
 
 def _library() -> str | None:

@@ -18,7 +18,7 @@ import pytest
 import trio
 
 from krea_aleph.clocks import Ring
-from krea_aleph.emulator.clock import ROUNDS, START, VirtualClock
+from krea_aleph.emulator.clock import GRACE, ROUNDS, START, VirtualClock
 
 Run = Callable[[Callable[[], Awaitable[Any]]], Any]
 
@@ -262,6 +262,28 @@ def test_absent_thread() -> None:
     with ThreadPoolExecutor(1) as pool:
         pool.submit(clock.sleep, 100).result(10)
     assert clock.monotonic() == 100
+
+
+def test_a_thread_that_computes_is_waited_for() -> None:
+    """Time stands still while a thread that was woken computes, however long the grace period."""
+    clock = VirtualClock()
+    found = []
+
+    def computes() -> None:
+        clock.sleep(1)
+        end = time.thread_time() + 5 * GRACE
+        while time.thread_time() < end:
+            pass
+        found.append(clock.monotonic())
+        clock.sleep(1)
+
+    with clock.busy():
+        thread = threading.Thread(target=computes)
+        thread.start()
+    for _ in range(50):
+        clock.sleep(1)
+    thread.join()
+    assert found == [1.0]
 
 
 def test_blocked_loop() -> None:
