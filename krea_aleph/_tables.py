@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 LONGEST_LINE: Final = 1 << 20
+# A line that is too long is passed over, but not for ever: a device may have no end.
+MOST_PASSED_OVER: Final = 1 << 28
 # A quote that is never closed would otherwise make one row of all that follows.
 MOST_LINES: Final = 1000
 _PIECE: Final = 1 << 16
@@ -121,8 +123,11 @@ class Lines:
         return raw.removeprefix(b"\xef\xbb\xbf")
 
     def _pass_over(self) -> None:
-        while (piece := self._read(_PIECE)) and not _ended(piece):
-            pass
+        for _ in range(MOST_PASSED_OVER // _PIECE):
+            piece = self._read(_PIECE)
+            if not piece or _ended(piece):
+                return
+        raise self.refusal(f"line {self._number} does not end in 256 MiB", SAVE_AS)
 
     def _read(self, size: int) -> str | bytes:
         try:

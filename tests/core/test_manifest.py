@@ -597,6 +597,15 @@ def test_lines_that_are_too_long(begin: str) -> None:
     assert peak < 8 << 20
 
 
+def test_a_line_without_end() -> None:
+    """A device that gives text for ever and no line is left after a while, and said to be none."""
+    device = Endless(HEAD + GOOD, 1 << 40, "")
+    rows = read(cast("Any", io.BufferedReader(device)))
+    assert next(rows) == SNOW
+    with pytest.raises(InvalidRequestError, match="line 3 does not end in 256 MiB"):
+        next(rows)
+
+
 class Endless(io.RawIOBase):
     """A file with very much of one letter in the middle, none of it in memory."""
 
