@@ -44,7 +44,7 @@ GRACE: Final = 0.05
 LOOP_GRACE: Final = 0.5
 """The same for an event loop that does not go round, for example because it is blocked."""
 PATIENCE: Final = 3.0
-"""Real seconds after which even a busy process no longer holds time back without using the clock."""
+"""Real seconds after which a thread that is at work, but not with the clock, holds it no longer."""
 AT_WORK: Final = 0.1
 """The share of a processor from which on a process counts as computing."""
 ROUNDS: Final = 10
