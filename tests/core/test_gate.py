@@ -86,6 +86,35 @@ def test_a_job_of_before_has_a_slot(gate: Gate) -> None:
     assert gate.passes(waiting(gate, share), 0.0) == math.inf
 
 
+def test_a_slot_is_freed_when_its_job_ends(gate: Gate) -> None:
+    """A job of before, or of now, takes a slot until it has ended; then the next one is rung for."""
+    share = Share(None)
+    before, now = Ticket(share), waiting(gate, share)
+    free = gate.room(0.0) + 1  # one of them waits
+    gate.accept(before, RUNNING, 0.0)
+    assert gate.passes(now, 0.0) is None
+    assert gate.room(0.0) < free
+    gate.accept(now, RUNNING, 0.0)
+    following = waiting(gate, share)
+    for ticket in (before, now):
+        rung(following)
+        gate.leave(ticket, 1.0)
+        assert rung(following)
+    gate.leave(following, 1.0)
+    assert (gate.room(1.0), share.count) == (2 + free, 0)
+
+
+def test_what_is_refused_is_outside_again(gate: Gate) -> None:
+    """A submit that is refused holds no share, and the next one in the row is rung for."""
+    share = Share(None)
+    first, second = waiting(gate, share), waiting(gate, share)
+    assert gate.passes(first, 0.0) is None
+    rung(second)
+    gate.refuse(first, 0.0, None)
+    assert (first.phase, share.count) == ("outside", 0)
+    assert rung(second)
+
+
 def test_one_tries_while_there_is_no_credit(gate: Gate) -> None:
     """After a minute, then two, at most ten; the first that is accepted ends it."""
     share, now, pauses = Share(None), 0.0, []
