@@ -87,7 +87,7 @@ def test_a_job_of_before_has_a_slot(gate: Gate) -> None:
 
 
 def test_a_slot_is_freed_when_its_job_ends(gate: Gate) -> None:
-    """A job of before, or of now, takes a slot until it has ended; then the next one is rung for."""
+    """A job takes a slot until it has ended, whenever it began; then the next one is rung for."""
     share = Share(None)
     before, now = Ticket(share), waiting(gate, share)
     free = gate.room(0.0) + 1  # one of them waits
