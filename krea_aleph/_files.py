@@ -53,6 +53,7 @@ _MARKUP: Final = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<(?:!doctype|!--|html|head|body|\?xml|error)|\{\s*\"|(?<=\s)\Z)",
     re.IGNORECASE,
 )
+_MOST_BYTES_OF_A_LETTER: Final = 4
 # What text of two bytes a character begins with.
 _WIDE_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _EXTENSIONS: Final = {
@@ -107,11 +108,18 @@ def kinds_taken(field: str) -> str:
     return "Krea takes MP4, MOV, WebM, JPEG, PNG, WebP, HEIC, GLB, WAV and MP3."
 
 
-def looks_like_a_page(head: bytes) -> bool:
-    """Whether a file begins like an HTML, XML or JSON document: an error page, not a result."""
+def looks_like_text(head: bytes) -> bool:
+    """Whether a file begins like a page, a document or a message: an error, not a result."""
     if head.startswith(_WIDE_MARKS):
         head = head[2:].replace(b"\0", b"")
-    return _MARKUP.match(head) is not None
+    return _MARKUP.match(head) is not None or (sniff(head) is None and _is_plain_text(head))
+
+
+def _is_plain_text(head: bytes) -> bool:
+    """Whether bytes, which may end within a letter, are nothing but what is written in lines."""
+    text = head.decode(errors="ignore")
+    whole = text and len(head) - len(text.encode()) < _MOST_BYTES_OF_A_LETTER
+    return bool(whole) and all(letter.isprintable() or letter.isspace() for letter in text)
 
 
 def extension(media_type: str | None) -> str:

@@ -13,7 +13,7 @@ import weakref
 from pathlib import Path
 from typing import IO, Final, NamedTuple, TypeVar
 
-from krea_aleph._files import EXTENSIONS, extension, looks_like_a_page, sniff
+from krea_aleph._files import EXTENSIONS, extension, looks_like_text, sniff
 from krea_aleph.errors import DownloadError, InvalidRequestError
 from krea_aleph.models import Saved
 
@@ -219,11 +219,11 @@ class PartFile:
         """Say whether it hashes to what its host has announced; if not, the next try begins anew.
 
         Raises:
-            DownloadError: It is a page of text, or cannot be read.
+            DownloadError: It is text, or cannot be read.
         """
-        if looks_like_a_page(self._reading(self._head)):
+        if looks_like_text(self._reading(self._head)):
             self._begin_anew_next()
-            raise self._failed("the output is a page of text, not a media file")
+            raise self._failed("the output is text, not a media file")
         intact = self._reading(self._part.intact)
         if not intact:
             self._begin_anew_next()

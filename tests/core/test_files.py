@@ -17,7 +17,7 @@ from krea_aleph._files import (
     MultipartFile,
     Source,
     extension,
-    looks_like_a_page,
+    looks_like_text,
     sniff,
 )
 from krea_aleph.errors import InvalidRequestError, UploadError
@@ -67,7 +67,7 @@ def test_every_kind_that_krea_takes_is_recognised() -> None:
 def test_sniffing_never_raises(head: bytes) -> None:
     """Any bytes are of a kind that Krea takes, or of none."""
     assert sniff(head) in {*UPLOAD_KINDS, None}
-    assert looks_like_a_page(head) in {True, False}
+    assert looks_like_text(head) in {True, False}
 
 
 @pytest.mark.parametrize(
@@ -82,15 +82,21 @@ def test_sniffing_never_raises(head: bytes) -> None:
         ("<html><body>expired".encode("utf-16"), True),
         (b"<!-- cached --><html>", True),
         (b" " * 4096, True),
-        (b"{ \n", False),
+        (b"{ \n", True),
+        (b"Too many requests, slow down\r\n", True),
+        ("abgelaufen: la requête a expiré".encode()[:-1], True),
+        ("abgelaufen: la requête a expiré".encode("utf-16"), True),
+        (b"OK", True),
+        (b"\xff\xfb", False),
+        (b"a few letters\x00and more", False),
         (b"\xff\xfb\x90\x00", False),
         (b"\x00\x00\x00\x18ftypisom", False),
         (b"", False),
     ],
 )
-def test_pages(head: bytes, page: bool) -> None:
-    """Error pages and error documents are told from media."""
-    assert looks_like_a_page(head) is page
+def test_text(head: bytes, page: bool) -> None:
+    """Error pages, documents and messages are told from media, of whatever kind."""
+    assert looks_like_text(head) is page
 
 
 @pytest.fixture

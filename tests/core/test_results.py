@@ -404,7 +404,7 @@ def test_an_error_of_the_api_names_the_part(tmp_path: Path) -> None:
 def test_a_page_instead_of_a_video(tmp_path: Path) -> None:
     """HTML that comes with 200 is not saved under the name of a video."""
     stage = Stage(hosts=[Served(200, {}, (b"<!doctype html><p>Log in",))])
-    with pytest.raises(DownloadError, match="a page of text") as caught:
+    with pytest.raises(DownloadError, match="is text, not a media file") as caught:
         download(stage, tmp_path / "out.mp4")
     assert (caught.value.job_id, list(tmp_path.iterdir())) == (JOB_ID, [])
 

@@ -350,7 +350,7 @@ def test_absurdly_large_results(part: PartFile) -> None:
 def test_a_page_is_no_result(page: bytes, part: PartFile, tmp_path: Path) -> None:
     """An error page that comes with 200 is neither saved nor kept."""
     fill(part, page, {"etag": '"v1"'})
-    with pytest.raises(DownloadError, match="a page of text, not a media file"):
+    with pytest.raises(DownloadError, match="the output is text, not a media file"):
         part.accept()
     assert part.leave() is None
     assert list(tmp_path.iterdir()) == []
