@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from krea_aleph._board import Board
-from krea_aleph._hosts import Origin, may_speak_http, origin
+from krea_aleph._hosts import Origin, is_loopback, may_speak_http, origin
 from krea_aleph._secrets import Secret
 from krea_aleph._telemetry import Memory
 from krea_aleph._uploads import Uploads
@@ -311,6 +311,11 @@ class Config:
             clock=_with_methods("clock", options.get("clock"), "monotonic", "asleep")
             or RealClock(),
         )
+
+    @property
+    def nearby(self) -> bool:
+        """Whether the API is on this machine, or a host that is trusted like it."""
+        return is_loopback(self.base.host) or self.base.host in self.trusted_hosts
 
     def proxy_for(self, target: Origin) -> str | None:
         """Return the URL of the proxy that leads to an origin, or None to go there directly."""

@@ -85,6 +85,12 @@ def problem_with_output(url: str, *, base: Origin, trusted: Collection[str]) -> 
     return "its address is private" if _is_private(target.host) else None
 
 
+def problem_with_input(url: str) -> str | None:
+    """Say why Krea cannot fetch a clip from a URL, or None when it may be able to."""
+    host = _plain(urlsplit(url).hostname or "")
+    return f"the host {host!r} is in a private network" if _is_private(host) else None
+
+
 def must_be_public(host: str, *, base: Origin, trusted: Collection[str]) -> bool:
     """Whether the addresses that an output's host name leads to have to be public ones.
 

@@ -80,6 +80,7 @@ def read_item(config: Config, index: int, row: Any) -> Wish:
         checks=config.checks,
         account=config.account,
         intent=intent,
+        nearby=config.nearby,
     ).settled()
     identity = draft.identity()
     output = row.get("output")

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from krea_aleph._checks import Pending, Problem, Schema, problems
 from krea_aleph._files import MultipartFile, Source, kinds_taken
+from krea_aleph._hosts import problem_with_input
 from krea_aleph._notices import Caution, of_field, warn
 from krea_aleph._steps import Request, Response
 from krea_aleph.errors import InvalidRequestError, InvalidResponseError, KreaWarning, guess
@@ -152,8 +153,11 @@ def draft(
     checks: str,
     account: str,
     intent: str | None = None,
+    nearby: bool = True,
 ) -> Draft:
     """Check a request as far as it goes without looking at files.
+
+    ``nearby`` says that the server may reach what only this network can.
 
     Raises:
         InvalidRequestError: It cannot be sent as it is.
@@ -187,7 +191,11 @@ def draft(
         for problem in problems(ALEPH_REQUEST, body)
         if not (problem.unknown_field and problem.field in (extra_body or {}))
     ]
-    warnings = (*_enforced(found, checks), *_prompt_warnings(prompt))
+    warnings = (
+        *_enforced(found, checks, _old_contract),
+        *_enforced([] if nearby else collector.private, checks, _out_of_reach),
+        *_prompt_warnings(prompt),
+    )
     for name, value in body.items():
         _check_json(names.get(name, name), value)
     told = set() if checks == "off" else {problem.field for problem in found}
@@ -200,6 +208,7 @@ class _Media:
 
     def __init__(self) -> None:
         self.files: dict[Pending, Any] = {}
+        self.private: list[Problem] = []
 
     def walk(self, schema: Schema, value: Any, field: str) -> Any:
         """Return a value in which every media URI of the schema is an address or a placeholder."""
@@ -233,7 +242,9 @@ class _Media:
         if isinstance(value, (Pending, Asset)):
             return value.url if isinstance(value, Asset) else value
         if is_url(value):
-            return _checked_url(value, field)
+            problem = problem_with_input(_checked_url(value, field))
+            self.private += [] if problem is None else [Problem(field, problem)]
+            return value
         placeholder = Pending(field)
         self.files[placeholder] = value
         return placeholder
@@ -396,20 +407,31 @@ def _check_json(field: str, value: Any) -> None:
         raise InvalidRequestError(field, f"it is no JSON: {error}") from error
 
 
-def _enforced(found: Sequence[Problem], checks: str) -> Iterator[str]:
-    """Raise or yield what breaks the contract, as ``checks`` says."""
-    from krea_aleph.contract import pinned
-
+def _enforced(found: Sequence[Problem], checks: str, advice: Callable[[], str]) -> Iterator[str]:
+    """Raise or yield what cannot work, as ``checks`` says."""
     if not found or checks == "off":
         return
-    advice = (
+    hint = advice()
+    if checks == "error":
+        raise InvalidRequestError(found[0].field, found[0].text, hint=hint)
+    for problem in found:
+        yield f"{problem.field}: {problem.text}. {hint}"
+
+
+def _old_contract() -> str:
+    from krea_aleph.contract import pinned
+
+    return (
         f"So says the contract of {pinned().date}; if Krea has changed since, pass"
         ' extra_body={...} or checks="warn".'
     )
-    if checks == "error":
-        raise InvalidRequestError(found[0].field, found[0].text, hint=advice)
-    for problem in found:
-        yield f"{problem.field}: {problem.text}. {advice}"
+
+
+def _out_of_reach() -> str:
+    return (
+        "Krea fetches clips from the internet. Give a path, and the file is uploaded; or pass"
+        ' checks="warn" if your Krea can reach it.'
+    )
 
 
 def _as_asked(problem: Problem, names: Mapping[str, str], known: Sequence[str]) -> Problem:

@@ -141,6 +141,7 @@ class _Client:
             checks=self._config.checks,
             account=self._config.account,
             intent=intent,
+            nearby=self._config.nearby,
         )
 
 

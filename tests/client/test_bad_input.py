@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from krea_aleph import Aleph, Asset, AsyncAleph, ConfigError, InvalidRequestError, Job
+from krea_aleph import Aleph, Asset, AsyncAleph, ConfigError, InvalidRequestError, Job, KreaWarning
 from krea_aleph.emulator import Emulator
 
 URL = "https://example.com/in.mp4"
@@ -239,3 +239,24 @@ def test_clients_that_cannot_work(kind: Any, options: dict[str, Any], words: str
     key = options.get("api_key")
     assert not key or not str(key).strip() or str(key).strip() not in str(caught.value)
     assert caught.value.charged == "no"
+
+
+PRIVATE = ["http://127.0.0.1:8000/in.mp4", "https://10.1.2.3/in.mp4", "http://localhost/in.mp4"]
+PRIVATE += ["https://[::1]/in.mp4", "http://2130706433/in.mp4", "https://files.localhost/in.mp4"]
+
+
+@pytest.mark.parametrize("url", PRIVATE)
+def test_a_clip_that_krea_cannot_reach(url: str) -> None:
+    """A URL of this machine or network is refused for free, unless the API is there as well."""
+    with Aleph(api_key="key-id:key-secret", base_url="https://api.krea.ai") as aleph:
+        with pytest.raises(InvalidRequestError, match="private network") as caught:
+            aleph.check(url, "snow")
+        assert caught.value.field == "video"
+        assert "Give a path" in caught.value.hint
+        with pytest.raises(InvalidRequestError, match="private network"):
+            aleph.check(URL, "snow", init_image_url=url)
+        with pytest.warns(KreaWarning, match="private network"):
+            aleph.with_options(checks="warn").check(url, "snow")
+        assert aleph.with_options(checks="off").check(url, "snow").body
+    with Aleph(api_key="key-id:key-secret", base_url="http://127.0.0.1:9") as aleph:
+        assert aleph.check(url, "snow").body
