@@ -26,7 +26,7 @@ from typing import Final, TypeVar
 from krea_aleph._exchange import tell
 from krea_aleph._hooks import expect, told_job
 from krea_aleph._jobs import get
-from krea_aleph._marks import Mark, jobs_since, take_mark
+from krea_aleph._marks import Mark, jobs_since, let_arrive, take_mark
 from krea_aleph._steps import call, now, sleep, today
 from krea_aleph.errors import (
     IntentBusyError,
@@ -360,7 +360,7 @@ def resolve(config: Config, mine: Claim, settle: float) -> Steps[Job | None]:
     if mine.record.phase == "posting":  # whoever sent it has died: nobody knows when it lands
         yield from _note_unknown(mine)
     mark = _mark(mine.record)
-    yield from _settle(mark, settle)
+    yield from let_arrive(config, mark, settle)
     proved = yield from _proved(config, mine)
     if proved is not None:
         return proved
@@ -388,12 +388,6 @@ def _proved(config: Config, mine: Claim) -> Steps[Job | None]:
     except JobClaimedError:
         yield from tell(config, "webhook_refused", job_id=job.id, problem="claimed")
         return None
-
-
-def _settle(mark: Mark, settle: float) -> Steps[None]:
-    left = mark.at + settle - (yield from today())
-    if left > 0:
-        yield from sleep(min(left, settle))
 
 
 def _candidates(config: Config, store: Store, mark: Mark) -> Steps[list[Job]]:

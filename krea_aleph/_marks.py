@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from krea_aleph import _wire
-from krea_aleph._exchange import exchange
+from krea_aleph._exchange import exchange, tell
 from krea_aleph._jobs import list_jobs
-from krea_aleph._steps import gather, today
+from krea_aleph._steps import gather, sleep, today
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,3 +108,11 @@ def jobs_since(config: Config, mark: Mark) -> Steps[list[Job]]:
 def mark_since(since: datetime, at: float) -> Mark:
     """Return a mark for looking only: by our clock, which proves nothing."""
     return Mark(since, frozenset(), at)
+
+
+def let_arrive(config: Config, mark: Mark, seconds: float) -> Steps[None]:
+    """Wait until a lost request of after the mark has had so long to arrive, and say so before."""
+    left = min(mark.at + seconds - (yield from today()), seconds)
+    if left > 0:
+        yield from tell(config, "recovering", wait=round(left))
+        yield from sleep(left)

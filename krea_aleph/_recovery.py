@@ -8,8 +8,8 @@ from functools import partial
 from krea_aleph import _intents
 from krea_aleph._hooks import told_job
 from krea_aleph._jobs import get
-from krea_aleph._marks import Mark, jobs_since, mark_since, take_mark
-from krea_aleph._steps import call, sleep, today
+from krea_aleph._marks import Mark, jobs_since, let_arrive, mark_since, take_mark
+from krea_aleph._steps import call, today
 from krea_aleph.errors import InvalidRequestError, SubmitUncertainError
 from krea_aleph.policies import problem_with_number
 
@@ -106,9 +106,8 @@ def _look(config: Config, error: SubmitUncertainError, settle: float) -> Steps[J
     else:
         mark = Mark.load(error.mark)
     told = yield from told_job(config, error.nonce)
-    left = mark.at + settle - moment
-    if told is None and left > 0:
-        yield from sleep(min(left, settle))
+    if told is None:
+        yield from let_arrive(config, mark, settle)
         told = yield from told_job(config, error.nonce)
     if told is not None:
         return told

@@ -23,6 +23,7 @@ _LEVELS: Final = {
     "submitted": logging.INFO,
     "left": logging.WARNING,
     "uncertain": logging.WARNING,
+    "recovering": logging.INFO,  # a minute without a word looks like a program that hangs
     "deprecated": logging.WARNING,
     "drift": logging.INFO,
 }

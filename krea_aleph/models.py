@@ -292,9 +292,10 @@ class Event:
             interrupted), "upload_deleted" (with its outcome: see ``keep_upload``),
             "deprecated" (something that is in use here is going to end: once per client and thing),
             "drift" (an answer has something that the pinned contract does not know: likewise
-            once), "recovered" (a job whose answer was lost), "webhook" (a delivery came),
-            "webhook_refused" (what came to an address of ours was none), "paused" (a batch waits
-            for credit or for a good key), ... The set is open.
+            once), "recovering" (a lost submit is given time to arrive), "recovered" (a job whose
+            answer was lost was found), "webhook" (a delivery came), "webhook_refused" (what came to
+            an address of ours was none), "paused" (a batch waits for credit or for a good key),
+            ... The set is open.
         account: The label of the account.
         job_id: The job that it is about, if any.
         duration: Seconds, where the fact has a duration.

@@ -17,6 +17,7 @@ from hostile import answer, raw_server
 
 from krea_aleph import (
     ConfigError,
+    Event,
     InsufficientCreditsError,
     IntentBusyError,
     IntentConflictError,
@@ -197,15 +198,19 @@ def test_on_an_exclusive_account_a_lost_answer_is_recovered(
 
 
 def test_nothing_is_concluded_before_a_lost_request_has_settled(
-    alone: Any, emulator: Emulator
+    open_client: Any, store: SQLiteStore, emulator: Emulator
 ) -> None:
-    """A request may land late: recovering waits for as long as that may take."""
+    """A request may land late: recovering waits for as long as that may take, and says so."""
+    told: list[Event] = []
+    alone = open_client(store=store, exclusive=True, on_event=told.append)
     emulator.fault(Fault(operation=CREATE, drop="before"))
     with pytest.raises(SubmitUncertainError) as lost:
         alone.submit(CLIP, "night")
     before = emulator.clock.monotonic()
     assert alone.recover(lost.value, settle=45) is None
     assert emulator.clock.monotonic() - before >= 45
+    waits = [event.attributes["wait"] for event in told if event.kind == "recovering"]
+    assert waits == [45]
 
 
 def test_a_foreign_job_makes_recovering_stop(alone: Any, emulator: Emulator) -> None:
