@@ -242,9 +242,10 @@ class _Media:
         if isinstance(value, (Pending, Asset)):
             return value.url if isinstance(value, Asset) else value
         if is_url(value):
-            problem = problem_with_input(_checked_url(value, field))
+            url = _checked_url(value, field)
+            problem = problem_with_input(url)
             self.private += [] if problem is None else [Problem(field, problem)]
-            return value
+            return url
         placeholder = Pending(field)
         self.files[placeholder] = value
         return placeholder
