@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from email.parser import HeaderParser
@@ -14,19 +15,21 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from releasing.cli import RELEASE
+
 ROOT = Path(__file__).resolve().parents[2]
 PYTHONS = [(3, minor) for minor in (11, 12, 13, 14)]
 
 Install = Callable[..., Path]
 
 
-def run(*command: str | Path, cwd: Path) -> str:
+def run(*command: str | Path, cwd: Path, **environment: str) -> str:
     """Run a program in a folder; its output, or the test fails with it."""
     outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
-        env=outside,
+        env={**outside, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -36,23 +39,51 @@ def run(*command: str | Path, cwd: Path) -> str:
     return done.stdout
 
 
-def build(source: Path, target: str, folder: Path) -> Path:
+def build(source: Path, target: str, folder: Path, **environment: str) -> Path:
     """Build an sdist or a wheel of a source tree with the installed hatchling."""
-    run(sys.executable, "-m", "hatchling", "build", "-t", target, "-d", folder, cwd=source)
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", folder]
+    run(*command, cwd=source, **environment)
     (built,) = folder.iterdir()
     return built
 
 
+def released(pattern: str) -> Path | None:
+    """The file of a release that is to be tested, which `scripts/release test` names."""
+    folder = os.environ.get(RELEASE)
+    if folder is None:
+        return None
+    (found,) = Path(folder).glob(pattern)
+    return found.resolve()
+
+
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def epoch() -> dict[str, str]:
+    """The time that stands in what is built: that of the last commit, as in a release."""
+    command = ["git", "log", "-1", "--format=%ct"]
+    return {"SOURCE_DATE_EPOCH": run(*command, cwd=ROOT).strip()}
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory, epoch: dict[str, str]) -> Path:
     """The project's wheel."""
-    return build(ROOT, "wheel", tmp_path_factory.mktemp("wheel"))
+    folder = tmp_path_factory.mktemp("wheel")
+    return released("*.whl") or build(ROOT, "wheel", folder, **epoch)
 
 
 @pytest.fixture(scope="session")
-def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sdist(tmp_path_factory: pytest.TempPathFactory, epoch: dict[str, str]) -> Path:
     """The project's source distribution."""
-    return build(ROOT, "sdist", tmp_path_factory.mktemp("sdist"))
+    folder = tmp_path_factory.mktemp("sdist")
+    return released("*.tar.gz") or build(ROOT, "sdist", folder, **epoch)
+
+
+@pytest.fixture
+def source(sdist: Path, tmp_path: Path) -> Path:
+    """What the source distribution unpacks to."""
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path / "source", filter="data")
+    (unpacked,) = (tmp_path / "source").iterdir()
+    return unpacked
 
 
 @pytest.fixture(scope="session")
@@ -60,13 +91,16 @@ def shelf(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of wheels to install from instead of an index: the project's and what it needs."""
     folder = tmp_path_factory.mktemp("shelf")
     shutil.copy(wheel, folder)
-    for needed in _needed("krea-aleph", frozenset({"", "emulator"}), set()):
-        _repack(needed, folder)
+    for found in needed("krea-aleph", frozenset({"", "emulator"})):
+        _repack(found, folder)
     return folder
 
 
-def _needed(name: str, extras: frozenset[str], seen: set[str]) -> Iterator[Distribution]:
+def needed(
+    name: str, extras: frozenset[str], seen: set[str] | None = None
+) -> Iterator[Distribution]:
     """Walk over the installed distributions that one requires, itself left out."""
+    seen = set() if seen is None else seen
     for line in distribution(name).requires or []:
         requirement = Requirement(line)
         marker = requirement.marker
@@ -75,7 +109,7 @@ def _needed(name: str, extras: frozenset[str], seen: set[str]) -> Iterator[Distr
         if marker is None or any(marker.evaluate({"extra": extra}) for extra in extras):
             seen.add(requirement.name)
             yield distribution(requirement.name)
-            yield from _needed(requirement.name, frozenset({"", *requirement.extras}), seen)
+            yield from needed(requirement.name, frozenset({"", *requirement.extras}), seen)
 
 
 def _repack(installed: Distribution, folder: Path) -> None:

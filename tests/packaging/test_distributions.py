@@ -2,19 +2,28 @@
 
 import ast
 import json
+import os
+import re
 import sys
-import tarfile
 import zipfile
-from email.parser import HeaderParser
-from pathlib import Path
+from configparser import ConfigParser
+from pathlib import Path, PurePath
 
 import pytest
+import readme_renderer.markdown
+import trove_classifiers
+from packaging.metadata import Metadata
+from ruamel.yaml import YAML
 
+import bootstrap
+import krea_aleph
 from krea_aleph.emulator import Emulator
 
 from .conftest import PYTHONS, ROOT, Install, build, run
 
 MEGABYTE = 2**20
+CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+ENTRY_POINTS = {"pytest11": {"krea_aleph": "krea_aleph.pytest_plugin"}}
 
 INSTALLED = """
 import json
@@ -58,61 +67,119 @@ except MissingExtraError as error:
 """
 
 
-def _names(wheel: Path) -> set[str]:
+def _contents(wheel: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(wheel) as archive:
-        return set(archive.namelist())
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def _metadata(wheel: Path) -> bytes:
+    (text,) = [data for name, data in _contents(wheel).items() if name.endswith("/METADATA")]
+    return text
+
+
+def _package_files() -> set[str]:
+    """Files of both packages in this checkout, by their names in a wheel; what git ignores not."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = run(*command, "krea_aleph", "generated", cwd=ROOT).splitlines()
+    return {name.removeprefix("generated/") for name in listed if (ROOT / name).exists()}
 
 
 def test_the_wheel_holds_the_library_and_nothing_else(wheel: Path) -> None:
-    """Both packages, their type markers, the contract and the licence; no tests, no prefix."""
-    names = _names(wheel)
-    tops = {name.partition("/")[0] for name in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {
-        "krea_aleph",
-        "krea_aleph_api",
+    """Both packages, file by file, and what wheels say of themselves; no tests, no prefix."""
+    info = f"krea_aleph-{krea_aleph.__version__}.dist-info"
+    told = {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
+    names = set(_contents(wheel))
+    assert names == _package_files() | {f"{info}/{name}" for name in told}
+    assert {"krea_aleph/py.typed", "krea_aleph_api/py.typed"} <= names
+    assert {name.partition("/")[0] for name in names} == {"krea_aleph", "krea_aleph_api", info}
+    assert {PurePath(name).suffix for name in names - {f"{info}/{name}" for name in told}} <= {
+        ".py",
+        ".json",
+        ".toml",
+        ".typed",
     }
-    assert {
-        "krea_aleph/py.typed",
-        "krea_aleph_api/py.typed",
-        "krea_aleph_api/contract.json",
-        "krea_aleph_api/PROVENANCE.json",
-    } <= names
-    assert any(name.endswith("licenses/LICENSE") for name in names)
-    assert not [
-        name for name in names if "/tests/" in name or "/test_" in name or name.endswith(".pyc")
-    ]
 
 
 def test_the_wheel_carries_the_contract_that_is_committed(wheel: Path) -> None:
     """An installed library can say, byte for byte, which contract it was made from."""
-    with zipfile.ZipFile(wheel) as archive:
-        carried = archive.read("krea_aleph_api/contract.json")
+    carried = _contents(wheel)["krea_aleph_api/contract.json"]
     assert carried == (ROOT / "openapi.json").read_bytes()
 
 
 def test_the_wheel_tells_what_it_is(wheel: Path) -> None:
-    """Name, Python, licence, extras and the pytest fixture are in the metadata."""
-    with zipfile.ZipFile(wheel) as archive:
-        info = next(name for name in archive.namelist() if name.endswith("/METADATA"))
-        metadata = HeaderParser().parsestr(archive.read(info).decode())
-        points = archive.read(info.replace("METADATA", "entry_points.txt")).decode()
-    assert metadata["Name"] == "krea-aleph"
-    assert metadata["Requires-Python"] == ">=3.11"
-    assert metadata["License-Expression"] == "MIT"
-    assert {"emulator", "otel", "preview", "all"} <= set(metadata.get_all("Provides-Extra", []))
-    assert "[pytest11]" in points
+    """Name, Python, licence, extras and entry points are in metadata that indexes accept."""
+    metadata = Metadata.from_email(_metadata(wheel), validate=True)
+    assert metadata.metadata_version == "2.4"
+    assert metadata.name == "krea-aleph"
+    assert metadata.license_expression == "MIT"
+    assert metadata.license_files == ["LICENSE"]
+    assert {"emulator", "otel", "preview", "all"} <= {*(metadata.provides_extra or [])}
+    assert not metadata.project_urls  # there is no address yet that would be true
+    (points,) = [data for name, data in _contents(wheel).items() if name.endswith("points.txt")]
+    parser = ConfigParser()
+    parser.read_string(points.decode())
+    assert {group: dict(parser[group]) for group in parser.sections()} == ENTRY_POINTS
+
+
+def test_every_supported_python_is_named_everywhere(wheel: Path) -> None:
+    """What pip asks, what people read, what CI runs and what these tests run are one list."""
+    metadata = Metadata.from_email(_metadata(wheel), validate=True)
+    pythons = [f"{major}.{minor}" for major, minor in PYTHONS]
+    prefix = "Programming Language :: Python :: 3."
+    classifiers = metadata.classifiers or []
+    assert [name.rpartition(" ")[2] for name in classifiers if name.startswith(prefix)] == pythons
+    assert str(metadata.requires_python) == f">={pythons[0]}"
+    assert PYTHONS[0] == bootstrap.OLDEST
+    for workflow, job in (("ci.yml", "test"), ("release.yml", "test")):
+        jobs = YAML(typ="safe").load(ROOT / ".github/workflows" / workflow)["jobs"]
+        assert jobs[job]["strategy"]["matrix"]["python"] == pythons
+    assert {*classifiers} <= trove_classifiers.classifiers
+    assert not {*classifiers} & {*trove_classifiers.deprecated_classifiers}
+
+
+def test_the_readme_reads_well_on_an_index(wheel: Path) -> None:
+    """It renders, and nothing in it leads to files that are only in the repository."""
+    described = Metadata.from_email(_metadata(wheel), validate=True).description or ""
+    page = readme_renderer.markdown.render(described)
+    assert page is not None
+    links = re.findall(r'(?:href|src)="([^"]*)"', page)
+    assert [link for link in links if not link.startswith(("#", "https://"))] == []
+    assert re.findall(CODE, described) == re.findall(CODE, (ROOT / "README.md").read_text())
 
 
 def test_the_source_distribution_builds_the_same_wheel(
-    sdist: Path, wheel: Path, tmp_path: Path
+    source: Path, wheel: Path, tmp_path: Path, epoch: dict[str, str]
 ) -> None:
-    """Whoever builds from source, gets what we build."""
-    with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path / "source", filter="data")
-    (source,) = (tmp_path / "source").iterdir()
-    (tmp_path / "built").mkdir()
-    again = build(source, "wheel", tmp_path / "built")
-    assert _names(again) == _names(wheel)
+    """Whoever builds from source, gets what we build, byte for byte."""
+    again = build(source, "wheel", tmp_path / "built", **epoch)
+    assert _contents(again) == _contents(wheel)
+    assert again.read_bytes() == wheel.read_bytes()
+
+
+def test_building_twice_gives_the_same_bytes(
+    source: Path, wheel: Path, sdist: Path, tmp_path: Path, epoch: dict[str, str]
+) -> None:
+    """Neither place, times, hash seed nor who may read the files is in what is built."""
+    for number, path in enumerate(sorted(source.rglob("*"))):
+        path.chmod(path.stat().st_mode & 0o700)
+        os.utime(path, (number, number))
+    other = {"PYTHONHASHSEED": "7", "TZ": "Asia/Kathmandu", "LC_ALL": "C", **epoch}
+    for target, first in (("wheel", wheel), ("sdist", sdist)):
+        again = build(source, target, tmp_path / target, **other)
+        assert again.name == first.name
+        assert again.read_bytes() == first.read_bytes()
+
+
+def test_the_version_stands_in_one_place(source: Path, tmp_path: Path) -> None:
+    """Another number in one file is all that another version takes."""
+    (source / "PKG-INFO").unlink()  # a checkout has none; with it the number is fixed
+    place = source / "krea_aleph" / "_version.py"
+    place.write_text(place.read_text().replace(krea_aleph.__version__, "7.8.9"))
+    built = build(source, "wheel", tmp_path / "built")
+    assert built.name.startswith("krea_aleph-7.8.9-")
+    assert b"\nVersion: 7.8.9\n" in _metadata(built)
+    sources = [data for name, data in _contents(built).items() if name.endswith(".py")]
+    assert not [data for data in sources if f'"{krea_aleph.__version__}"'.encode() in data]
 
 
 def test_a_plain_install_is_small(install: Install, tmp_path: Path) -> None:
@@ -166,6 +233,7 @@ def test_the_editable_install_is_the_checkout(tmp_path: Path) -> None:
         "demo",
         "lock",
         "regenerate",
+        "release",
         "test",
         "update",
     ],
