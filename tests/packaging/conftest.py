@@ -1,5 +1,6 @@
 """Built distributions, and empty environments to install them into; all of it offline."""
 
+import functools
 import os
 import re
 import shutil
@@ -136,8 +137,9 @@ def interpreter(version: tuple[int, int]) -> str:
 
 @pytest.fixture(scope="session")
 def install(shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Install:
-    """Install a requirement into a new, empty environment; its Python."""
+    """Install a requirement into an empty environment; its Python. Equal ones are shared."""
 
+    @functools.cache
     def into_an_empty_environment(
         requirement: str, version: tuple[int, int] = sys.version_info[:2]
     ) -> Path:

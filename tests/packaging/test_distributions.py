@@ -58,6 +58,15 @@ with Aleph(base_url=base_url, api_key=key, poll=PollPolicy(early=0.1)) as aleph:
 print(saved.job.status, Path(saved).stat().st_size > 0)
 """
 
+TYPED = """
+from krea_aleph import Aleph
+from krea_aleph_api.models import Job
+
+def look(aleph: Aleph, raw: Job) -> None:
+    reveal_type(aleph.get("x"))
+    reveal_type(raw.job_id)
+"""
+
 WITHOUT_EMULATOR = """
 from krea_aleph import MissingExtraError
 try:
@@ -195,6 +204,18 @@ def test_a_missing_extra_says_how_to_get_it(install: Install, tmp_path: Path) ->
     """Without [emulator], importing it answers with the pip line."""
     said = run(install("krea-aleph"), "-c", WITHOUT_EMULATOR, cwd=tmp_path)
     assert "krea-aleph[emulator]" in said
+
+
+@pytest.mark.long
+def test_an_installed_wheel_is_typed(install: Install, tmp_path: Path) -> None:
+    """A strict type checker reads the types of both packages where they are installed."""
+    (tmp_path / "program.py").write_text(TYPED)
+    strict = ["-m", "mypy", "--strict", "--config-file=", "--cache-dir=.cache"]
+    environment = ["--python-executable", install("krea-aleph")]
+    said = run(sys.executable, *strict, *environment, "program.py", cwd=tmp_path)
+    assert 'Revealed type is "krea_aleph.models.Job"' in said
+    assert 'Revealed type is "str"' in said
+    assert "Success" in said
 
 
 def test_an_installed_wheel_brings_a_whole_emulator(install: Install, tmp_path: Path) -> None:
