@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import subprocess
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -305,6 +306,29 @@ def test_a_release_knows_no_secret() -> None:
     """The index trusts the workflow; no token and no password is stored anywhere."""
     assert "secrets." not in WORKFLOW.read_text()
     assert [name for name, job in _workflow().items() if "github.token" in str(job)] == ["announce"]
+
+
+def test_the_variant_for_gitlab_is_sound() -> None:
+    """GitLab's schema accepts it, the shell understands it, and publishing waits for somebody."""
+    checker = Path(sysconfig.get_path("scripts")) / "check-jsonschema"
+    run(checker, "--builtin-schema", "vendor.gitlab-ci", GITLAB, cwd=ROOT)
+    jobs = YAML(typ="safe").load(GITLAB)
+    for job in jobs.values():
+        for line in job.get("script", []):
+            run("sh", "-n", "-c", line, cwd=ROOT)
+    (rule,) = jobs["release-publish"]["rules"]
+    assert rule["when"] == "manual"
+    assert rule["if"] == jobs[".release"]["rules"][0]["if"]
+    assert [name for name, job in jobs.items() if "PUBLISH" in str(job)] == ["release-publish"]
+    assert jobs["release-test"]["parallel"]["matrix"] == [
+        {"PYTHON": _workflow()["test"]["strategy"]["matrix"]["python"]}
+    ]
+
+
+def test_the_script_for_any_index_is_plain_shell() -> None:
+    """Any POSIX shell understands it, and it may be run as it is."""
+    run("sh", "-n", BY_HAND, cwd=ROOT)
+    assert BY_HAND.stat().st_mode & 0o111
 
 
 @pytest.mark.parametrize("path", [WORKFLOW, GITLAB, BY_HAND], ids=lambda path: path.name)
