@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 from krea_aleph import _wire
 from krea_aleph._exchange import announce, attempt, exchange, tell
 from krea_aleph._paging import emit_pages
+from krea_aleph._progress import telling
 from krea_aleph._steps import Response, call, now, sleep
 from krea_aleph._uploads import Lease
 from krea_aleph.errors import InvalidResponseError, KreaError, NotFoundError
@@ -137,7 +138,7 @@ def _ask(function: Callable[[], T]) -> Steps[T | None]:
 def _send(config: Config, source: Source) -> Steps[Asset]:
     """Upload an inspected file, again if need be."""
     begun = yield from now()
-    response = yield from exchange(config, _wire.upload_request(source))
+    response = yield from exchange(config, telling(config, _wire.upload_request(source)))
     asset = _wire.read_asset(response, "upload_asset", config.account)
     duration = (yield from now()) - begun
     yield from tell(config, "transfer", duration=duration, upload=source.size_bytes)

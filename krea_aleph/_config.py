@@ -29,7 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-    from krea_aleph.models import Checked, Clock, Event, Receiver, Transport
+    from krea_aleph.models import Checked, Clock, Event, Progress, Receiver, Transport
     from krea_aleph.store import Store
 
 Key: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]]
@@ -74,6 +74,7 @@ class ClientOptions(TypedDict, total=False):
         receiver: A `WebhookReceiver` that Krea calls when a job has ended.
         before_submit: Called with each checked request; may raise `SubmitVetoedError`.
         on_event: Called with each `Event`.
+        on_progress: Called with the `Progress` of transfers.
         proxy: The URL of a proxy; default: what the environment says.
         ssl_context: Default: certifi's authorities, or SSL_CERT_FILE and SSL_CERT_DIR.
         trust_env: Whether proxies and certificates of the environment count.
@@ -114,6 +115,9 @@ class ClientOptions(TypedDict, total=False):
     """Called with each checked request before anything is uploaded; raise SubmitVetoedError."""
     on_event: Callable[[Event], None]
     """Called with each event. What it raises is logged and goes no further."""
+    on_progress: Callable[[Progress], None]
+    """Called with how far a transfer is, at most ten times a second for each, from whichever thread
+    moves the bytes. What it raises is logged and goes no further."""
     proxy: str
     """The URL of a proxy; default: what the environment says for the URL."""
     ssl_context: SSLContext
@@ -258,6 +262,7 @@ class Config:
     receiver: Receiver | None
     before_submit: Callable[[Checked], None] | None
     on_event: Callable[[Event], None] | None
+    on_progress: Callable[[Progress], None] | None
     proxies: Mapping[str, str] = field(repr=False)
     ssl_context: SSLContext | None
     trust_env: bool
@@ -302,6 +307,7 @@ class Config:
             receiver=_with_methods("receiver", options.get("receiver"), *_RECEIVER_METHODS),
             before_submit=_callable("before_submit", options.get("before_submit")),
             on_event=_callable("on_event", options.get("on_event")),
+            on_progress=_callable("on_progress", options.get("on_progress")),
             proxies=_proxies(options.get("proxy"), trust_env=options.get("trust_env", True)),
             ssl_context=_with_methods("ssl_context", options.get("ssl_context"), "wrap_bio"),
             trust_env=options.get("trust_env", True),

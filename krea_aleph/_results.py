@@ -13,6 +13,7 @@ from krea_aleph._exchange import Patience, announce, tell
 from krea_aleph._hooks import check_webhook_url
 from krea_aleph._hosts import problem_with_output
 from krea_aleph._jobs import get
+from krea_aleph._progress import telling_sink
 from krea_aleph._saving import Target
 from krea_aleph._steps import TransportFault, call, fetch, now
 from krea_aleph._submit import submit
@@ -250,7 +251,7 @@ def _fetch(config: Config, job: Job, url: str, part: PartFile) -> Steps[Response
         if problem is not None:
             message = f"the output at {_host(url)} was not fetched: {problem}."
             raise DownloadError(message, url=url, job_id=job.id)
-        response = yield from fetch(url, part.resume_headers(), part)
+        response = yield from fetch(url, part.resume_headers(), telling_sink(config, part, job.id))
         if response.status not in _REDIRECTS or "location" not in response.headers:
             return response
         url = _redirected(job, url, response.headers["location"])

@@ -151,6 +151,11 @@ class PartFile:
         return self._part.size
 
     @property
+    def extent(self) -> tuple[int, int | None]:
+        """How many bytes are there, and how many there will be, if that is known."""
+        return self._size, self._part.whole.length
+
+    @property
     def progress(self) -> str:
         """How far it is, in words."""
         return f"{self._size} of {self._part.whole.length or 'unknown'} bytes{self._note}"

@@ -93,6 +93,11 @@ class _Client:
         """The label of the account that this client acts for."""
         return self._config.account
 
+    @property
+    def base_url(self) -> str:
+        """The address of the API that this client speaks to."""
+        return self._config.base_url
+
     def check(
         self,
         video: Media,

@@ -1,7 +1,8 @@
 """Which contract this library was built from, and what it says about the end of operations.
 
 ``sha256``, ``date`` and ``generator`` are read from the generated client when they are first asked
-for; `pinned` has them as one value. `notices` has the operations that are going to end or have.
+for; `pinned` has them as one value. `notices` has the operations that are going to end or have,
+and `options` what a request may say beside its video and prompt.
 
 Example:
     >>> from krea_aleph import contract
@@ -12,13 +13,15 @@ Example:
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
+import sys
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 # The generated package, by name: only _wire imports its code, and its data files need no import.
 _PACKAGE: Final = "krea_aleph_api"
+# How a docstring in Google's style tells of an attribute.
+_ATTRIBUTE: Final = re.compile(r"^ {8}(\w+): (.+(?:\n {9,}.+)*)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,21 @@ class Notice:
     migration_url: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An optional field of the request that pays, as the pinned contract has it.
+
+    Attributes:
+        name: What it is called as an argument of ``submit``.
+        description: What it is, in a sentence or two; empty where nobody says.
+        schema: What may stand there, as a JSON schema; ``media`` in it marks a clip or a picture.
+    """
+
+    name: str
+    description: str
+    schema: Mapping[str, Any] = field(hash=False)
+
+
 @cache
 def pinned() -> Contract:
     """Return the contract that this installed library speaks."""
@@ -104,6 +124,44 @@ def notices() -> Mapping[str, Notice]:
         if operation.deprecated or operation.retired or operation.sunset
     }
     return MappingProxyType(found)
+
+
+@cache
+def options() -> Mapping[str, Option]:
+    """Return the optional fields of the request that pays, by name.
+
+    Programs that build forms or command lines take them from here, so that a new field upstream
+    needs no edit there. The generated client is not imported for it.
+
+    Example:
+        >>> for option in options().values():
+        ...     print(option.name, option.schema.get("enum", ""), option.description)
+    """
+    words, constraints = _data("options").AlephOptions, _data("constraints")
+    described = dict(_ATTRIBUTE.findall(words.__doc__ or ""))
+    schemas = constraints.ALEPH_REQUEST["properties"]
+    found = {
+        name: Option(
+            name,
+            " ".join(described.get(name, "").split()),
+            schemas.get(constraints.WIRE_NAMES.get(name, name), {}),
+        )
+        for name in words.__annotations__
+    }
+    return MappingProxyType(found)
+
+
+def _data(name: str) -> Any:
+    """Return a module of the generated package that holds facts alone, without the client in it."""
+    loaded = sys.modules.get(f"{_PACKAGE}.{name}")
+    if loaded is not None:
+        return loaded
+    spec = spec_from_file_location(f"_{_PACKAGE}_{name}", folder() / f"{name}.py")
+    if spec is None or spec.loader is None:  # pragma: no cover - a file of Python has both
+        raise ModuleNotFoundError(f"{_PACKAGE}.{name}")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def document() -> Path:

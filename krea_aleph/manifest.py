@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from krea_aleph.models import StrPath
     from krea_aleph.outcomes import Item
 
-__all__ = ["BadRow", "read"]
+__all__ = ["BadRow", "item", "read"]
 
 Checks: TypeAlias = Literal["error", "warn", "off"]
 
@@ -110,6 +110,27 @@ def read(
     # the call, and from here on the file is closed with the generator.
     next(found)
     return cast("Iterator[Item | BadRow]", found)
+
+
+def item(row: Mapping[str, Any], root: StrPath = "", *, checks: Checks = "error") -> Item:
+    """Return what one row stands for, as `read` does with the rows of a table.
+
+    That is how a form or a command line, which have nothing but texts, get at what the contract
+    asks for.
+
+    Args:
+        row: Texts, or values, by column.
+        root: The folder that relative paths of files are relative to; default: the current one.
+        checks: As in `read`.
+
+    Raises:
+        InvalidRequestError: It stands for none; names the column.
+
+    Example:
+        >>> item({"video": "in.mp4", "prompt": "make it snow", "seed": "7"})["options"]
+        {'seed': 7}
+    """
+    return Builder(Columns(frozenset()), root, checks).item(_mapping(row), typed=False)
 
 
 def _own_names(passthrough: object) -> frozenset[str]:

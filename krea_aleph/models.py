@@ -28,6 +28,7 @@ Outcome: TypeAlias = Literal[
     "cancelled", "requested", "already_cancelled", "already_finished", "refused", "unknown"
 ]
 Exists: TypeAlias = Literal["error", "replace", "keep"]
+Direction: TypeAlias = Literal["upload", "download"]
 
 # A time beyond these is a mistake, and sums with it have no place in the calendar.
 YEARS: Final = range(2, 9999)
@@ -309,6 +310,24 @@ class Event:
     duration: float | None = None
     attributes: Mapping[str, str | float] = field(default_factory=dict, hash=False)
     intent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one transfer is, for whoever watches it.
+
+    Attributes:
+        direction: "upload" or "download".
+        done: How many bytes are through, those of an earlier try included.
+        total: How many there are, if that is known. Of an upload it is the whole request, which
+            is some hundred bytes longer than the file.
+        job_id: The job whose result it is, for a download.
+    """
+
+    direction: Direction
+    done: int
+    total: int | None = None
+    job_id: str | None = None
 
 
 Media: TypeAlias = str | PathLike[str] | BinaryIO | Asset

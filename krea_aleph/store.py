@@ -17,11 +17,12 @@ import time
 import weakref
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final, Literal, Protocol, Self, TypeAlias
 
 from krea_aleph._locks import try_lock
-from krea_aleph.errors import JobClaimedError, StoreError
+from krea_aleph.errors import JobClaimedError, StoreError, SubmitUncertainError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -140,6 +141,22 @@ class Record:
     path: str | None = None
     version: int = 0
     updated_at: float = 0.0
+
+    def uncertain(self) -> SubmitUncertainError:
+        """Return the error that ``recover`` and ``adopt`` need, for a submit that is still open.
+
+        The process that got the error itself may be gone; what it knew stands here.
+        """
+        error = SubmitUncertainError(
+            f"of the intent {self.intent!r} it is not known whether a job was started.",
+            since=datetime.fromtimestamp(self.updated_at, UTC),
+            fingerprint=self.fingerprint,
+            account=self.account,
+            mark=self.mark,
+        )
+        error.intent = self.intent
+        error.nonce = self.nonce
+        return error
 
 
 class Store(Protocol):

@@ -43,6 +43,7 @@ CORE = """
     _tables
     manifest
     _exchange
+    _progress
     _paging
     _assets
     _jobs
@@ -72,7 +73,9 @@ CORE = """
     client
     __init__
 """.split()
-OUTER = "specdiff webhooks tracing durable batch storage emulator testing pytest_plugin cli".split()
+OUTER = """
+    specdiff webhooks tracing durable batch storage emulator testing pytest_plugin cli __main__
+""".split()
 ROWS = [*CORE, *OUTER]
 MODULES = {path.relative_to(PACKAGE): path for path in sorted(PACKAGE.rglob("*.py"))}
 
