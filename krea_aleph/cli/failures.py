@@ -1,0 +1,138 @@
+"""What is said when something goes wrong: what happened, what it cost, and how to go on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from krea_aleph.cli.exits import FAILED, INTERRUPTED, USAGE, code_of
+from krea_aleph.errors import (
+    ConfigError,
+    DownloadError,
+    InvalidRequestError,
+    JobError,
+    KreaError,
+    SubmitUncertainError,
+    WaitTimeoutError,
+    one_line,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# The library's hints speak of its calls, which nobody can make at a prompt; commands say the same.
+_CALL: Final = re.compile(r"\b\w+=?\(|\b[a-z_]+=|\.\w+ has ")
+_SENTENCES: Final = re.compile(r"(?<=[.:;])\s+(?=[A-Z])")
+_HINTS: Final[Sequence[tuple[type[KreaError], str]]] = (
+    (WaitTimeoutError, "It still runs: nothing is lost."),
+    (SubmitUncertainError, "Do not submit again yet: see first whether there is a job."),
+    (DownloadError, "The job is done: nothing needs to be paid twice."),
+)
+_IN_THE_WAY: Final = " exists"
+_CHOOSE: Final = "--exists replace overwrites it; --exists keep leaves it, and sends nothing."
+_NO_KEY: Final = "no API key"
+_GIVE_KEY: Final = (
+    "Set KREA_API_KEY to the whole token, or name a file that holds it: --api-key-file FILE."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """One thing that went wrong, ready to be told.
+
+    Attributes:
+        error: The name of the error's class.
+        message: What happened.
+        hint: What to do about it.
+        charged: Whether it costs money; None where that is no question.
+        resubmit: Whether the same request may be sent again; likewise.
+        job_id: The job that it is about.
+        intent: The intent that it is about.
+        candidates: Jobs that an uncertain submit may have become.
+        go_on: Commands that go on from here.
+        exit_code: What the command ends with.
+    """
+
+    error: str
+    message: str
+    hint: str = ""
+    charged: str | None = None
+    resubmit: str | None = None
+    job_id: str | None = None
+    intent: str | None = None
+    candidates: tuple[str, ...] = ()
+    go_on: tuple[str, ...] = ()
+    exit_code: int = FAILED
+
+    def document(self) -> dict[str, Any]:
+        """Return it as a JSON document."""
+        return {"type": "error", **asdict(self)}
+
+
+def of_error(error: Exception, go_on: Sequence[str] = ()) -> Failure:
+    """Return what is to be said about an error."""
+    if not isinstance(error, KreaError):
+        return Failure(error=type(error).__name__, message=_plain(error))
+    asks = not isinstance(error, ConfigError)
+    return Failure(
+        error=type(error).__name__,
+        message=one_line(str(error.args[0]) if error.args else type(error).__name__),
+        hint=_hint(error),
+        charged=error.charged if asks else None,
+        resubmit=error.resubmit if asks else None,
+        job_id=error.job_id,
+        intent=error.intent,
+        candidates=tuple(job.id for job in getattr(error, "candidates", ())),
+        go_on=tuple(go_on),
+        exit_code=code_of(error),
+    )
+
+
+def of_usage(problem: str, command: str) -> Failure:
+    """Return what is to be said about a command line that cannot be understood."""
+    return Failure(
+        error="UsageError",
+        message=one_line(problem),
+        hint=f"See: {command} --help",
+        exit_code=USAGE,
+    )
+
+
+def of_interruption(words: str, job_id: str | None, go_on: Sequence[str]) -> Failure:
+    """Return what is to be said when somebody has interrupted."""
+    return Failure(
+        error="Interrupted",
+        message=words,
+        job_id=job_id,
+        go_on=tuple(go_on),
+        exit_code=INTERRUPTED,
+    )
+
+
+def resumable(error: KreaError) -> bool:
+    """Whether there is a job to go on with, as far as anybody knows."""
+    if isinstance(error, JobError):
+        return not error.job.finished
+    return error.job_id is not None and error.resubmit == "never"
+
+
+def _hint(error: KreaError) -> str:
+    if isinstance(error, ConfigError) and str(error.args[0]).startswith(_NO_KEY):
+        return _GIVE_KEY
+    if isinstance(error, InvalidRequestError) and error.problem.endswith(_IN_THE_WAY):
+        return _CHOOSE
+    for kind, words in _HINTS:
+        if isinstance(error, kind):
+            return words
+    kept = [part for part in _SENTENCES.split(one_line(error.hint)) if not _CALL.search(part)]
+    return " ".join(kept)
+
+
+def _plain(error: Exception) -> str:
+    """Return what an error of Python's own says; the system's words come with the file's name."""
+    if isinstance(error, OSError) and error.strerror:
+        named = f": {error.filename}" if error.filename is not None else ""
+        return one_line(f"{error.strerror}{named}")
+    return one_line(str(error)) or type(error).__name__

@@ -1,0 +1,215 @@
+"""The writer for people at a terminal: one line a job, a table for a batch, all of it in place."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from contextlib import suppress
+from typing import Any, Final
+
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live as Display
+from rich.table import Table
+from rich.text import Text
+
+from krea_aleph.cli import words
+from krea_aleph.cli.output import Lines, Stream, told
+from krea_aleph.errors import one_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from krea_aleph.cli.failures import Failure
+    from krea_aleph.models import Progress, Update
+    from krea_aleph.outcomes import Failed, Succeeded
+
+_PER_SECOND: Final = 8
+_MOST_ROWS: Final = 10
+_STYLES: Final = {"error": "bold red", "interrupted": "bold yellow"}
+
+
+class _Line:
+    """A job's line, which counts the seconds between two updates by itself."""
+
+    def __init__(self, news: Update) -> None:
+        self._news = news
+        self._at = time.monotonic()
+
+    def text(self) -> str:
+        """Return what it is now."""
+        news, since = self._news, time.monotonic() - self._at
+        parts = [words.status(news.job), words.seconds(news.elapsed + since), words.faults(news)]
+        if news.next_look:
+            left = news.next_look - since
+            parts += [f"next look in {words.seconds(left)}" if left >= 1 else "looking"]
+        return ", ".join(filter(None, parts))
+
+
+class _Transfer:
+    """A transfer's line, with its rate."""
+
+    def __init__(self) -> None:
+        self._at = time.monotonic()
+        self._first: int | None = None
+
+    def text(self, news: Progress) -> str:
+        """Return what it is now."""
+        self._first = news.done if self._first is None else self._first
+        pace = words.rate(news.done - self._first, time.monotonic() - self._at)
+        return f"{news.direction} {words.share(news)}{f', {pace}' if pace else ''}"
+
+
+class Live(Lines):
+    """Shows progress in place, and leaves only what is worth keeping."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._console = Console(file=self._err.stream, highlight=False, emoji=False, markup=False)
+        self._results = Console(file=self._out.stream, highlight=False, emoji=False, markup=False)
+        self._display: Display | None = None
+        self._lock = threading.RLock()
+        self._job: tuple[str, _Line] | None = None
+        self._transfers: OrderedDict[tuple[str, str | None], tuple[_Transfer, str]] = OrderedDict()
+        self._flights: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._counts = {"done": 0, "failed": 0}
+
+    def note(self, text: str) -> None:
+        """Say something beside the result, above what moves."""
+        with self._hearing():
+            self._console.print(Text(text), soft_wrap=True)
+
+    def update(self, news: Update) -> None:
+        """Show a change of a job."""
+        with self._lock:
+            self._job = (news.job.id, _Line(news))
+        self._show()
+
+    def progress(self, news: Progress) -> None:
+        """Show how far a transfer is."""
+        key = (news.direction, news.job_id)
+        with self._lock:
+            transfer = self._transfers[key][0] if key in self._transfers else _Transfer()
+            self._transfers[key] = (transfer, transfer.text(news))
+        self._show()
+
+    def moved(self, direction: str, size: float, duration: float) -> None:
+        """Say that a transfer has ended."""
+        with self._lock:
+            for key in [key for key in self._transfers if key[0] == direction][:1]:
+                del self._transfers[key]
+            crowd = bool(self._flights or any(self._counts.values()))
+        if not crowd:
+            super().moved(direction, size, duration)
+
+    def flight(self, job_id: str, status: str | None) -> None:
+        """Show that a job of a batch is in flight, or with None that it is no more."""
+        with self._lock:
+            if status is None:
+                self._flights.pop(job_id, None)
+            else:
+                begun = self._flights.get(job_id, ("", time.monotonic()))[1]
+                self._flights[job_id] = (one_line(status), begun)
+        self._show()
+
+    def outcome(self, result: Succeeded | Failed, failure: Failure | None) -> None:
+        """Show what became of one item of a batch."""
+        with self._lock:
+            self._counts["done" if failure is None else "failed"] += 1
+        if failure is not None:
+            super().outcome(result, failure)
+        self._show()
+
+    def result(self, document: Mapping[str, Any], text: str) -> None:
+        """Print a result."""
+        self.close()
+        super().result(document, text)
+
+    def table(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+        """Print rows of results."""
+        if not self._out.terminal:
+            super().table(rows, columns)
+            return
+        self.close()
+        shown = Table(*columns, box=None, pad_edge=False, header_style="bold")
+        for row in rows:
+            cells = (row.get(name) for name in columns)
+            shown.add_row(*(Text(one_line("" if cell is None else str(cell))) for cell in cells))
+        with self._hearing(self._out):
+            self._results.print(shown)
+
+    def fail(self, failure: Failure) -> None:
+        """Say what went wrong."""
+        self.close()
+        for name, text in told(failure):
+            heading = "error: " if name == "error" else f"{name + ':':<10} "
+            line = Text(heading, style=_STYLES.get(name, "dim")).append(text, style="not dim")
+            with self._hearing():
+                self._console.print(line, soft_wrap=True)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        display, self._display = self._display, None
+        if display is not None:
+            with self._hearing():
+                display.stop()
+
+    def _show(self) -> None:
+        with self._lock, self._hearing():
+            if self._display is None and not self._err.gone:
+                self._display = Display(
+                    console=self._console,
+                    get_renderable=self._render,
+                    refresh_per_second=_PER_SECOND,
+                    transient=True,
+                    redirect_stdout=False,
+                    redirect_stderr=False,
+                )
+                self._display.start()
+
+    def _render(self) -> RenderableType:
+        with self._lock:
+            lines = [self._fitting(text) for _, text in self._transfers.values()][:_MOST_ROWS]
+            if self._job is not None:
+                lines += [self._fitting(f"{self._job[0]} {self._job[1].text()}")]
+            crowd = bool(self._flights or any(self._counts.values()))
+            return Group(*([self._crowd()] if crowd else []), *lines)
+
+    def _crowd(self) -> RenderableType:
+        """Return a batch's table: how many, and those in flight."""
+        running = len(self._flights)
+        counts = f"{self._counts['done']} done, {self._counts['failed']} failed, {running} in flight"
+        table = Table(box=None, pad_edge=False, show_header=False, title_justify="left")
+        room = max(1, min(_MOST_ROWS, self._console.height - 4))
+        for job_id, (status, begun) in list(self._flights.items())[:room]:
+            age = words.seconds(time.monotonic() - begun)
+            table.add_row(Text(job_id, overflow="ellipsis", no_wrap=True), status, age)
+        more = [self._fitting(f"and {running - room} more")] if running > room else []
+        return Group(self._fitting(counts), table, *more)
+
+    def _fitting(self, text: str) -> Text:
+        return Text(text, no_wrap=True, overflow="ellipsis")
+
+    def _hearing(self, stream: Stream | None = None) -> _Hearing:
+        return _Hearing(stream or self._err)
+
+
+class _Hearing:
+    """Forgives a terminal or pipe that has gone away."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        if kind is None or not issubclass(kind, BrokenPipeError | ValueError):
+            return False
+        with suppress(OSError):
+            self._stream.hang_up()
+        return True
+
+

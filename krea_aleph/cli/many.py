@@ -1,0 +1,119 @@
+"""The command for many clips."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+
+from krea_aleph import Failed, manifest
+from krea_aleph.cli.exits import DONE, FAILED, UNCERTAIN
+from krea_aleph.cli.params import Common, Keeping, Patience
+from krea_aleph.cli.session import Session
+from krea_aleph.errors import SubmitUncertainError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from krea_aleph.outcomes import Succeeded
+
+_LIMITS = Group("Limits and money", sort_key=18)
+
+
+def batch(
+    manifest_file: Annotated[
+        str,
+        Parameter(name="MANIFEST", help="A CSV or JSONL file with columns video and prompt; - for stdin."),
+    ],
+    /,
+    *,
+    out: Annotated[
+        Path, Parameter(alias="-o", metavar="DIR", help="The folder that every result goes into.")
+    ],
+    exists: Annotated[
+        Literal["error", "replace", "keep"],
+        Parameter(show_default=True, help="What to do where a result's file exists."),
+    ] = "keep",
+    passthrough: Annotated[
+        list[str] | None,
+        Parameter(metavar="COLUMN", help="A column of yours, told with each outcome; repeatable."),
+    ] = None,
+    checks: Annotated[
+        Literal["error", "warn", "off"],
+        Parameter(show_default=True, help="What to do about rows that the contract forbids."),
+    ] = "error",
+    ordered: Annotated[
+        bool, Parameter(help="Tell outcomes in the order of the rows, not as they end.")
+    ] = False,
+    delete_uploads: Annotated[
+        bool, Parameter(help="Delete uploaded clips from Krea when their jobs are over.")
+    ] = False,
+    max_inflight: Annotated[
+        int | None, Parameter(group=_LIMITS, metavar="N", help="How many jobs at once at most.")
+    ] = None,
+    max_submits: Annotated[
+        int | None, Parameter(group=_LIMITS, metavar="N", help="How many to pay for in this run.")
+    ] = None,
+    stop_after_failures: Annotated[
+        int | None, Parameter(group=_LIMITS, metavar="N", help="Stop after so many failures.")
+    ] = None,
+    no_credit: Annotated[
+        Literal["stop", "pause"],
+        Parameter(group=_LIMITS, show_default=True, help="What to do when the balance is empty."),
+    ] = "stop",
+    no_retry: Annotated[
+        bool, Parameter(help="Do not submit again what has failed in an earlier run, for free.")
+    ] = False,
+    patience: Patience | None = None,
+    common: Common | None = None,
+    keeping: Keeping | None = None,
+    session: Annotated[Session, Parameter(parse=False)],
+) -> int:
+    """Restyle all clips of a manifest, as many at once as the account runs.
+
+    The same command run again does only what is missing, also after a crash, and pays for nothing
+    twice. A row that is wrong stops no other. Exit code 3: some have failed; 5: of some it is not
+    known whether a job was started.
+    """
+    patience, common = patience or Patience(), common or Common()
+    rows = manifest.read(manifest_file, passthrough or (), checks=checks)
+    options: dict[str, Any] = {
+        "output_dir": out,
+        "exists": exists,
+        "ordered": ordered,
+        "delete_uploads": delete_uploads,
+        "max_inflight": max_inflight,
+        "max_submits": max_submits,
+        "stop_after_failures": stop_after_failures,
+        "no_credit": no_credit,
+        "retry_failed": not no_retry,
+        **patience.wait(),
+    }
+    session.batch = True
+    with session.client(
+        common, keeping=keeping or Keeping(), patience=patience, checks=checks
+    ) as aleph:
+        found: Any = rows  # rows that are none come out as failures
+        with closing(aleph.batch(found, **options)) as outcomes:  # type: ignore[type-var]
+            return _tell(session, outcomes)
+
+
+def _tell(session: Session, outcomes: Iterator[Succeeded | Failed]) -> int:
+    counts = {"done": 0, "failed": 0, "uncertain": 0}
+    for outcome in outcomes:
+        job = outcome.job
+        if job is not None:
+            session.out.flight(job.id, None)
+        failure = session.failure(outcome.error) if isinstance(outcome, Failed) else None
+        counts["done" if failure is None else "failed"] += 1
+        if isinstance(outcome, Failed) and isinstance(outcome.error, SubmitUncertainError):
+            counts["uncertain"] += 1
+        session.out.outcome(outcome, failure)
+    code = UNCERTAIN if counts["uncertain"] else FAILED if counts["failed"] else DONE
+    document = {"type": "batch", **counts, "exit_code": code}
+    session.out.result(document, f"{counts['done']} done, {counts['failed']} failed")
+    return code
+

@@ -1,0 +1,281 @@
+"""Where a command's words go: people's to the terminal, documents to programs.
+
+Results are on the standard output, so that they can be piped; everything else is on the standard
+error. There are three writers: `Documents` for ``--json``, `Lines` where nobody watches, and
+`krea_aleph.cli.live.Live` on a terminal.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import time
+from contextlib import suppress
+from typing import Any, Final, Protocol, TextIO
+
+from krea_aleph.cli import documents, words
+from krea_aleph.cli.exits import USAGE
+from krea_aleph.errors import one_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from krea_aleph.cli.failures import Failure
+    from krea_aleph.models import Progress, Update
+    from krea_aleph.outcomes import Failed, Succeeded
+
+_LONG_PAUSE: Final = 10.0
+
+
+class Writer(Protocol):
+    """What a command tells its progress and its results to.
+
+    Attributes:
+        gone: Whether nobody reads the results any more.
+    """
+
+    gone: bool
+
+    def note(self, text: str) -> None:
+        """Say something beside the result."""
+        ...
+
+    def update(self, news: Update) -> None:
+        """Show a change of a job."""
+        ...
+
+    def progress(self, news: Progress) -> None:
+        """Show how far a transfer is; called from any thread."""
+        ...
+
+    def moved(self, direction: str, size: float, duration: float) -> None:
+        """Say that a transfer has ended."""
+        ...
+
+    def flight(self, job_id: str, status: str | None) -> None:
+        """Show that a job of a batch is in flight, or with None that it is no more."""
+        ...
+
+    def outcome(self, result: Succeeded | Failed, failure: Failure | None) -> None:
+        """Show what became of one item of a batch."""
+        ...
+
+    def result(self, document: Mapping[str, Any], text: str) -> None:
+        """Print a result."""
+        ...
+
+    def table(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+        """Print rows of results, which are documents."""
+        ...
+
+    def fail(self, failure: Failure) -> None:
+        """Say what went wrong."""
+        ...
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        ...
+
+
+class Stream:
+    """A stream of text that may be closed by its reader, and may not know every letter."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.gone = False
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+    def line(self, text: str) -> None:
+        """Write one line, at once. Who has closed a pipe does not want it."""
+        if self.gone:
+            return
+        try:
+            self.stream.write(f"{text}\n")
+            self.stream.flush()
+        except (BrokenPipeError, ValueError):
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """Write no more; what is buffered must not fail again when Python ends."""
+        self.gone = True
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+
+    @property
+    def terminal(self) -> bool:
+        """Whether somebody sees it."""
+        try:
+            return self.stream.isatty()
+        except ValueError:
+            return False
+
+
+class Documents:
+    """Writes one JSON document a line on the standard output, and nothing else anywhere."""
+
+    def __init__(self) -> None:
+        self._out = Stream(sys.stdout)
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody reads the results any more."""
+        return self._out.gone
+
+    def _write(self, document: Mapping[str, Any]) -> None:
+        self._out.line(json.dumps(document))
+
+    def note(self, text: str) -> None:
+        """Say something beside the result."""
+        self._write({"type": "note", "message": text})
+
+    def update(self, news: Update) -> None:
+        """Show a change of a job."""
+        self._write(documents.update(news))
+
+    def progress(self, news: Progress) -> None:
+        """Show nothing: `moved` says when it has ended."""
+
+    def moved(self, direction: str, size: float, duration: float) -> None:
+        """Say that a transfer has ended."""
+        self._write(
+            {
+                "type": "transfer",
+                "direction": direction,
+                "bytes": size,
+                "seconds": round(duration, 3),
+            }
+        )
+
+    def flight(self, job_id: str, status: str | None) -> None:
+        """Show that a job of a batch is in flight."""
+        if status is not None:
+            self._write({"type": "update", "job_id": job_id, "status": status})
+
+    def outcome(self, result: Succeeded | Failed, failure: Failure | None) -> None:
+        """Show what became of one item of a batch."""
+        self._write(documents.outcome(result, failure and failure.document()))
+
+    def result(self, document: Mapping[str, Any], text: str) -> None:
+        """Print a result."""
+        del text
+        self._write(document)
+
+    def table(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+        """Print rows of results."""
+        del columns
+        for row in rows:
+            self._write(row)
+
+    def fail(self, failure: Failure) -> None:
+        """Say what went wrong."""
+        self._write(failure.document())
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to leave."""
+
+
+class Lines:
+    """Writes plain lines: to files, pipes, the logs of continuous integration, dumb terminals."""
+
+    def __init__(self) -> None:
+        self._out = Stream(sys.stdout)
+        self._err = Stream(sys.stderr)
+        self._told = time.monotonic()
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody reads the results any more."""
+        return self._out.gone
+
+    def note(self, text: str) -> None:
+        """Say something beside the result."""
+        self._err.line(text)
+
+    def update(self, news: Update) -> None:
+        """Show a change of a job."""
+        self.note(f"{news.job.id}: {words.line(news)}")
+
+    def progress(self, news: Progress) -> None:
+        """Show how far a long transfer is."""
+        if time.monotonic() - self._told >= _LONG_PAUSE:
+            self._told = time.monotonic()
+            self.note(f"{news.direction}: {words.share(news)}")
+
+    def moved(self, direction: str, size: float, duration: float) -> None:
+        """Say that a transfer has ended."""
+        pace = words.rate(size, duration)
+        self.note(f"{direction}ed {words.size(size)}{f', {pace}' if pace else ''}")
+
+    def flight(self, job_id: str, status: str | None) -> None:
+        """Show that a job of a batch is in flight."""
+        if status is not None:
+            self.note(f"{job_id}: {one_line(status)}")
+
+    def outcome(self, result: Succeeded | Failed, failure: Failure | None) -> None:
+        """Show what became of one item of a batch."""
+        if failure is not None:
+            self.note(f"item {result.index}: failed: {failure.message} {failure.hint}".rstrip())
+            return
+        files = getattr(result, "saved", None)
+        self.note(f"item {result.index}: {words.saved(files) if files else 'done'}")
+
+    def result(self, document: Mapping[str, Any], text: str) -> None:
+        """Print a result."""
+        del document
+        if text:
+            self._out.line(text)
+
+    def table(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+        """Print rows of results, the cells separated by tabs."""
+        for row in rows:
+            self._out.line("\t".join(one_line(_cell(row.get(name))) for name in columns))
+
+    def fail(self, failure: Failure) -> None:
+        """Say what went wrong."""
+        for name, text in told(failure):
+            self._err.line(f"{name + ':':<10} {text}" if name != "error" else f"error: {text}")
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to leave."""
+
+
+def told(failure: Failure) -> list[tuple[str, str]]:
+    """Return the lines that say what went wrong, each with its name."""
+    name = "interrupted" if failure.error == "Interrupted" else "error"
+    rows = [(name, failure.message)]
+    if failure.charged is not None and failure.exit_code != USAGE:  # with that nothing is sent
+        rows += [("charged", failure.charged), ("resubmit", failure.resubmit or "")]
+    if failure.hint:
+        rows += [("hint", failure.hint)]
+    if failure.job_id is not None:
+        rows += [("job", failure.job_id)]
+    if failure.candidates:
+        rows += [("perhaps", ", ".join(failure.candidates))]
+    rows += [("go on", command) for command in failure.go_on]
+    return rows
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def writer(*, as_json: bool) -> Writer:
+    """Return the writer that fits where the streams lead."""
+    if as_json:
+        return Documents()
+    if not watched():
+        return Lines()
+    from krea_aleph.cli.live import Live  # noqa: PLC0415 - rich, only where somebody watches
+
+    return Live()
+
+
+def watched() -> bool:
+    """Whether somebody watches the standard error on a terminal that can move its cursor."""
+    if os.environ.get("CI") or os.environ.get("TERM") == "dumb":
+        return False
+    return Stream(sys.stderr).terminal

@@ -1,0 +1,226 @@
+"""One run of a command: its client, what is known of its job, and how to go on afterwards."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import subprocess
+import sys
+import warnings
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from krea_aleph.cli import failures
+from krea_aleph.cli.params import Common, Keeping, Patience, words_again
+from krea_aleph.errors import ConfigError, KreaError, KreaWarning, SubmitUncertainError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from krea_aleph import Aleph, ClientOptions
+    from krea_aleph.cli.failures import Failure
+    from krea_aleph.cli.output import Writer
+    from krea_aleph.models import Event, Update
+
+_LOGGER: Final = logging.getLogger("krea_aleph")
+
+
+def program() -> list[str]:
+    """Return the words that start this program again."""
+    if Path(sys.argv[0]).name == "__main__.py":
+        return ["python", "-m", "krea_aleph"]
+    return ["krea-aleph"]
+
+
+def joined(words: Sequence[str]) -> str:
+    """Return words as a line for the shell."""
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+
+
+@dataclass
+class Session:
+    """One run of a command.
+
+    Attributes:
+        out: Where it says what it has to say.
+        arguments: The command line.
+        options: What an embedding program has given for the client.
+        job_id: The job that it is about, once that is known.
+        output: Where its result is to go.
+        left: What became of the job when the command was interrupted, in the library's word.
+        variants: Whether the command can make another variant of what it has made.
+    """
+
+    out: Writer
+    arguments: Sequence[str]
+    options: ClientOptions
+    job_id: str | None = None
+    output: str | None = None
+    left: str | None = None
+    variants: bool = False
+    _common: Common = field(default_factory=Common)
+    _keeping: Keeping | None = None
+
+    @contextmanager
+    def client(
+        self,
+        common: Common,
+        *,
+        keeping: Keeping | None = None,
+        patience: Patience | None = None,
+        **options: Any,
+    ) -> Generator[Aleph]:
+        """Open the client that a command needs, with the store if it submits."""
+        from krea_aleph import Aleph, SQLiteStore  # noqa: PLC0415 - help needs no client
+
+        self._common, self._keeping = common, keeping
+        with ExitStack() as closing:
+            closing.enter_context(_logging(verbose=common.verbose))
+            closing.enter_context(self._warning())
+            configured: Any = {
+                **self.options,
+                **common.given(),
+                **options,
+                "on_event": self._hear,
+                "on_progress": self.out.progress,
+            }
+            if common.api_key_file is not None:
+                configured["api_key"] = _key_in(common.api_key_file)
+            if patience is not None:
+                configured["abandon"] = patience.abandon
+            aleph = closing.enter_context(Aleph(**configured))
+            if keeping is not None:
+                store = closing.enter_context(SQLiteStore(_store_path(keeping, aleph.base_url)))
+                aleph = aleph.with_options(store=store, exclusive=keeping.exclusive)
+            yield aleph
+
+    def update(self, news: Update) -> None:
+        """Take note of a change of the job, and show it."""
+        self.job_id = news.job.id
+        self.out.update(news)
+
+    def _hear(self, event: Event) -> None:
+        """Take note of what the library tells, and show what people want to know."""
+        if event.kind == "submitted":
+            self.job_id = event.job_id
+        elif event.kind == "left":
+            self.left = str(event.attributes.get("outcome", ""))
+        elif event.kind == "transfer":
+            for direction in ("upload", "download"):
+                if direction in event.attributes:
+                    size = float(event.attributes[direction])
+                    self.out.moved(direction, size, event.duration or 0.0)
+        elif event.kind == "paused":
+            self.out.note("paused until the account can pay again")
+
+    def command(self, *words: str) -> str:
+        """Return a command that acts for the same account as this one."""
+        return joined([*program(), *words, *words_again(self._common, self._keeping)])
+
+    def again(self, *more: str) -> str:
+        """Return this very command."""
+        return joined([*program(), *self.arguments, *more])
+
+    def resume(self, job_id: str) -> str:
+        """Return the command that goes on with a job."""
+        return self.command("wait", job_id, *(["-o", self.output] if self.output else []))
+
+    def failure(self, error: Exception) -> Failure:
+        """Return what is to be said about an error, and how to go on."""
+        return failures.of_error(error, self._ways_on(error))
+
+    def _ways_on(self, error: Exception) -> list[str]:
+        if isinstance(error, SubmitUncertainError) and error.intent is not None:
+            return [self.command("recover", error.intent)]
+        if not isinstance(error, KreaError):
+            return []
+        if failures.resumable(error) and error.job_id is not None:
+            return [self.resume(error.job_id)]
+        if error.job_id is not None and error.resubmit == "safe" and self.variants:
+            return [self.again("--new")]
+        return []
+
+    def interruption(self) -> Failure:
+        """Return what is to be said when somebody has interrupted."""
+        if self.job_id is None:
+            perhaps = self.left == "perhaps started"
+            said = "a job may have been started: make the same command again to go on."
+            again = [self.again()] if perhaps else []
+            return failures.of_interruption(said if perhaps else "nothing was left.", None, again)
+        words = {
+            "running": "the job goes on.",
+            "done": "the job is done, its result is not saved.",
+            None: "the job goes on.",
+        }.get(self.left, f"the job was asked to be cancelled: {self.left}.")
+        return failures.of_interruption(words, self.job_id, [self.resume(self.job_id)])
+
+    def last_words(self) -> str:
+        """Return what is said when somebody insists."""
+        return "" if self.job_id is None else f"job {self.job_id}; {self.resume(self.job_id)}"
+
+    @contextmanager
+    def _warning(self) -> Generator[None]:
+        """Tell the library's warnings as notes, each once."""
+        seen: set[str] = set()
+
+        def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+            text = str(message)
+            if issubclass(category, KreaWarning) and text not in seen:
+                seen.add(text)
+                self.out.note(f"warning: {text}")
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", KreaWarning)
+            warnings.showwarning = show
+            yield
+
+
+@contextmanager
+def _logging(*, verbose: bool) -> Generator[None]:
+    """Send the library's log to the standard error, or nowhere: the writers tell what matters."""
+    handler: logging.Handler = logging.StreamHandler() if verbose else logging.NullHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    level = _LOGGER.level
+    _LOGGER.addHandler(handler)
+    if verbose:
+        _LOGGER.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        _LOGGER.setLevel(level)
+        _LOGGER.removeHandler(handler)
+
+
+def _key_in(path: str) -> str:
+    """Return the key that a file holds; what is said about it never shows any of it."""
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
+    except (OSError, ValueError) as error:
+        words = getattr(error, "strerror", None) or "it is no text"
+        raise ConfigError(f"--api-key-file: {path!r} cannot be read: {words}.") from None
+    if not text.strip():
+        raise ConfigError(f"--api-key-file: {path!r} is empty.")
+    return text.strip()
+
+
+def _store_path(keeping: Keeping, base_url: str) -> Path:
+    """Return where submits to a server are written down: jobs of one are unknown to another."""
+    if keeping.store is not None:
+        return keeping.store
+    folder = state_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    host = urlsplit(base_url).netloc
+    name = "".join(sign if sign.isalnum() or sign in ".-" else "_" for sign in host)
+    return folder / f"{name}.sqlite3"
+
+
+def state_folder() -> Path:
+    """Return the folder for what must outlive the command, where this system has it."""
+    from platformdirs import user_state_path  # noqa: PLC0415 - few commands need it
+
+    return user_state_path("krea-aleph", appauthor=False)

@@ -1,0 +1,91 @@
+"""How values read: times, sizes, jobs; the same in every place that people look at."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from krea_aleph.errors import one_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from krea_aleph.models import Job, Progress, Saved, Update
+
+_MINUTE: Final = 60
+_HOUR: Final = 3600
+_STEP: Final = 1000
+_UNITS: Final = ("B", "kB", "MB", "GB")
+
+
+def seconds(value: float) -> str:
+    """Return a length of time: "7 s", "2:49", "1:02:03"."""
+    whole = round(max(0.0, value))
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE}:{whole % _MINUTE:02}"
+    return f"{whole // _HOUR}:{whole % _HOUR // _MINUTE:02}:{whole % _MINUTE:02}"
+
+
+def size(value: float) -> str:
+    """Return an amount of bytes, in the units that the limits of the API are given in."""
+    for unit in _UNITS[:-1]:
+        if value < _STEP:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= _STEP / 10 else (
+                f"{value:.1f} {unit}"
+            )
+        value /= _STEP
+    return f"{value:.1f} {_UNITS[-1]}"
+
+
+def rate(amount: float, duration: float) -> str:
+    """Return how fast bytes go, if that can be told."""
+    return f"{size(amount / duration)}/s" if duration > 0 else ""
+
+
+def share(progress: Progress) -> str:
+    """Return how far a transfer is: "1.2 MB of 3.4 MB"."""
+    if progress.total is None:
+        return size(progress.done)
+    return f"{size(progress.done)} of {size(progress.total)}"
+
+
+def status(job: Job) -> str:
+    """Return a job's status as one line: some words are the server's."""
+    return one_line(job.status)
+
+
+def faults(update: Update) -> str:
+    """Return how many looks have failed, if any."""
+    if not update.poll_faults:
+        return ""
+    return f"{update.poll_faults} missed look{'s' if update.poll_faults > 1 else ''}"
+
+
+def line(update: Update) -> str:
+    """Return one update as one line."""
+    parts = [status(update.job), seconds(update.elapsed), faults(update)]
+    if update.next_look:
+        parts += [f"next look in {seconds(update.next_look)}"]
+    return ", ".join(filter(None, parts))
+
+
+def facts(job: Job) -> list[tuple[str, str]]:
+    """Return what there is to say about a job, as names and values."""
+    rows = [("job", job.id), ("status", status(job))]
+    if job.created_at is not None:
+        rows += [("created", f"{job.created_at:%Y-%m-%d %H:%M:%S %Z}")]
+    if job.completed_at is not None:
+        rows += [("ended", f"{job.completed_at:%Y-%m-%d %H:%M:%S %Z}")]
+    if job.created_at is not None and job.completed_at is not None:
+        rows += [("took", seconds((job.completed_at - job.created_at).total_seconds()))]
+    if job.error_code or job.error_message:
+        detail = ": ".join(part for part in (job.error_code, job.error_message) if part)
+        rows += [("reason", one_line(detail))]
+    rows += [(output.kind, one_line(output.url)) for output in job.outputs]
+    return rows
+
+
+def saved(result: Saved) -> str:
+    """Return what was saved, as one line."""
+    more = f" and {len(result.paths) - 1} more" if len(result.paths) > 1 else ""
+    return f"saved {one_line(str(result.path))}{more}, {size(result.size_bytes)}"
