@@ -39,7 +39,7 @@ class _Meter:
         try:
             if self._listener is not None:
                 self._listener(Progress(self._direction, done, total, self._job_id))
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, the job comes first
             LOGGER.exception("on_progress raised; the job is not affected")
 
 

@@ -98,6 +98,12 @@ class _Client:
         """The address of the API that this client speaks to."""
         return self._config.base_url
 
+    @property
+    def proxy(self) -> str | None:
+        """The address of the proxy on the way to the API, without its password; None for none."""
+        url = self._config.proxy_for(self._config.base)
+        return None if url is None else _without_password(url)
+
     def check(
         self,
         video: Media,
@@ -148,6 +154,11 @@ class _Client:
             intent=intent,
             nearby=self._config.nearby,
         )
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
 class Aleph(_Client):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from importlib import import_module
-from inspect import cleandoc
 from typing import Any, Final, NamedTuple
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from krea_aleph.cli import output
 from krea_aleph.cli.session import Session, joined, program
+from krea_aleph.cli.words import paragraphs
+from krea_aleph.errors import KreaError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,13 +58,13 @@ COMMANDS: Final = (
 )
 
 
-def build(chosen: str | None = None) -> App:
+def build(chosen: str | None = None, name: str | None = None) -> App:
     """Return the program; of all commands only the chosen one is more than a line of help."""
     app = App(
-        name=program()[0] if len(program()) == 1 else joined(program()),
+        name=name or joined(program()),
         help=_HELP,
         help_format="plaintext",
-        help_epilogue=_EPILOGUE,
+        help_epilogue="" if chosen else _EPILOGUE,
         help_flags=("--help", "-h"),
         version_flags=(),
         default_parameter=Parameter(negative=(), show_default=False),
@@ -76,7 +77,6 @@ def build(chosen: str | None = None) -> App:
             group=command.group,
             sort_key=number,
             help=_described(command) if command.name == chosen else command.summary,
-            help_epilogue="",
         )
     return app
 
@@ -84,9 +84,8 @@ def build(chosen: str | None = None) -> App:
 def _described(command: Command) -> str:
     """Return all that a command says about itself, its paragraphs unwrapped."""
     module, _, name = command.place.partition(":")
-    words: str = getattr(import_module(f"{_HERE}.{module}"), name).__doc__ or command.summary
-    paragraphs = cleandoc(words).split("\n\n")
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    found = getattr(import_module(f"{_HERE}.{module}"), name)
+    return paragraphs(getattr(found, "default_command", found).__doc__)
 
 
 def run(arguments: Sequence[str], options: ClientOptions) -> int:
@@ -106,16 +105,16 @@ def _run(session: Session) -> int:
     try:
         with heard(session.last_words):
             return _perform(session)
-    except KeyboardInterrupt:
-        failure = session.interruption()
+    except KeyboardInterrupt as error:
+        failure = session.interruption(error)
     except BrokenPipeError:
         return 0
     except CycloptsError as error:
         from krea_aleph.cli.failures import of_usage  # noqa: PLC0415 - only for a mistake
 
         failure = of_usage(str(error), _path_to_help(session.arguments))
-    except (Exception, SystemExit) as error:
-        failure = _known(session, error)
+    except (KreaError, OSError) as error:
+        failure = session.failure(error)
     session.out.fail(failure)
     return failure.exit_code
 
@@ -128,14 +127,6 @@ def _perform(session: Session) -> int:
         bound.arguments[name] = session
     code: Any = command(*bound.args, **bound.kwargs)
     return code if isinstance(code, int) else 0
-
-
-def _known(session: Session, error: BaseException) -> Any:
-    from krea_aleph.errors import KreaError  # noqa: PLC0415 - only for a mistake
-
-    if isinstance(error, KreaError | OSError):
-        return session.failure(error)
-    raise error
 
 
 def _path_to_help(arguments: Sequence[str]) -> str:

@@ -76,10 +76,11 @@ def of_error(error: Exception, go_on: Sequence[str] = ()) -> Failure:
     if not isinstance(error, KreaError):
         return Failure(error=type(error).__name__, message=_plain(error))
     asks = not isinstance(error, ConfigError)
+    message, hint = _words(error)
     return Failure(
         error=type(error).__name__,
-        message=one_line(str(error.args[0]) if error.args else type(error).__name__),
-        hint=_hint(error),
+        message=message,
+        hint=hint,
         charged=error.charged if asks else None,
         resubmit=error.resubmit if asks else None,
         job_id=error.job_id,
@@ -118,9 +119,15 @@ def resumable(error: KreaError) -> bool:
     return error.job_id is not None and error.resubmit == "never"
 
 
+def _words(error: KreaError) -> tuple[str, str]:
+    """Return what happened and what to do, in the words of a command line."""
+    message = one_line(str(error.args[0]) if error.args else type(error).__name__)
+    if isinstance(error, ConfigError) and message.startswith(_NO_KEY):
+        return f"{_NO_KEY}: KREA_API_KEY is not set.", _GIVE_KEY
+    return message, _hint(error)
+
+
 def _hint(error: KreaError) -> str:
-    if isinstance(error, ConfigError) and str(error.args[0]).startswith(_NO_KEY):
-        return _GIVE_KEY
     if isinstance(error, InvalidRequestError) and error.problem.endswith(_IN_THE_WAY):
         return _CHOOSE
     for kind, words in _HINTS:

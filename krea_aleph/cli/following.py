@@ -36,7 +36,7 @@ def wait(
     patience, common = patience or Patience(), common or Common()
     session.job_id, session.output = job, output
     with session.client(common, patience=patience) as aleph:
-        done = aleph.wait(job, on_update=session.update, **patience.wait())  # type: ignore[arg-type]
+        done = aleph.wait(job, on_update=session.update, **patience.wait())
         if output is None:
             session.out.result(documents.job(done), done.url or "")
             return
@@ -57,7 +57,7 @@ def watch(
     patience, common = patience or Patience(), common or Common()
     session.job_id = job
     with session.client(common, patience=patience) as aleph:
-        for news in aleph.watch(job, **patience.wait()):  # type: ignore[arg-type]
+        for news in aleph.watch(job, **patience.wait()):
             session.out.result(documents.update(news), f"{news.job.id}: {words.line(news)}")
             if session.out.gone:
                 return
@@ -133,9 +133,7 @@ def download(
     *,
     output: Annotated[
         str,
-        Parameter(
-            alias="-o", group=FILES, metavar="FILE", help="The file or folder to save to."
-        ),
+        Parameter(alias="-o", group=FILES, metavar="FILE", help="The file or folder to save to."),
     ] = ".",
     exists: Exists = "error",
     common: Common | None = None,

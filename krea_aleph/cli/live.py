@@ -8,7 +8,6 @@ from collections import OrderedDict
 from contextlib import suppress
 from typing import Any, Final
 
-
 from rich.console import Console, Group, RenderableType
 from rich.live import Live as Display
 from rich.table import Table
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from krea_aleph.models import Progress, Update
     from krea_aleph.outcomes import Failed, Succeeded
 
-_PER_SECOND: Final = 8
+_PER_SECOND: Final = 4
 _MOST_ROWS: Final = 10
 _STYLES: Final = {"error": "bold red", "interrupted": "bold yellow"}
 
@@ -145,7 +144,7 @@ class Live(Lines):
         self.close()
         for name, text in told(failure):
             heading = "error: " if name == "error" else f"{name + ':':<10} "
-            line = Text(heading, style=_STYLES.get(name, "dim")).append(text, style="not dim")
+            line = Text.assemble((heading, _STYLES.get(name, "dim")), text)
             with self._hearing():
                 self._console.print(line, soft_wrap=True)
 
@@ -157,17 +156,19 @@ class Live(Lines):
                 display.stop()
 
     def _show(self) -> None:
-        with self._lock, self._hearing():
-            if self._display is None and not self._err.gone:
-                self._display = Display(
-                    console=self._console,
-                    get_renderable=self._render,
-                    refresh_per_second=_PER_SECOND,
-                    transient=True,
-                    redirect_stdout=False,
-                    redirect_stderr=False,
-                )
-                self._display.start()
+        with self._lock:
+            if self._display is not None or self._err.gone:
+                return
+            display = self._display = Display(
+                console=self._console,
+                get_renderable=self._render,
+                refresh_per_second=_PER_SECOND,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+        with self._hearing():
+            display.start()
 
     def _render(self) -> RenderableType:
         with self._lock:
@@ -180,7 +181,9 @@ class Live(Lines):
     def _crowd(self) -> RenderableType:
         """Return a batch's table: how many, and those in flight."""
         running = len(self._flights)
-        counts = f"{self._counts['done']} done, {self._counts['failed']} failed, {running} in flight"
+        counts = (
+            f"{self._counts['done']} done, {self._counts['failed']} failed, {running} in flight"
+        )
         table = Table(box=None, pad_edge=False, show_header=False, title_justify="left")
         room = max(1, min(_MOST_ROWS, self._console.height - 4))
         for job_id, (status, begun) in list(self._flights.items())[:room]:
@@ -211,5 +214,3 @@ class _Hearing:
         with suppress(OSError):
             self._stream.hang_up()
         return True
-
-

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from hashlib import sha256
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
 
 from cyclopts import Parameter
 
@@ -66,26 +66,26 @@ def run(
     after a crash, and pays nothing twice; another prompt, option or output is another job, and
     --new makes another one of the same.
     """
-    wish, common = wish or Wish(), common or Common()
-    patience, keeping = patience or Patience(), keeping or Keeping()
-    item, extra = _item(video, prompt, fields, wish), _extra_body(wish)
-    if wish.dry_run:
-        _print_check(session, common, wish, item, extra)
+    common, patience, keeping = common or Common(), patience or Patience(), keeping or Keeping()
+    order = _Order.of(video, prompt, fields, wish or Wish())
+    if order.wish.dry_run:
+        _print_check(session, common, order)
         return
     session.output, session.variants = output, True
-    with session.client(common, keeping=keeping, patience=patience, checks=wish.checks) as aleph:
+    checks = order.wish.checks
+    with session.client(common, keeping=keeping, patience=patience, checks=checks) as aleph:
         saved = aleph.transform(
-            item["video"],
-            item["prompt"],
+            order.item["video"],
+            order.item["prompt"],
             output,
             exists=exists,
             on_update=session.update,
-            intent=_intent(session, aleph, wish, item, extra, os.path.abspath(output)),  # noqa: PTH100
-            webhook_url=wish.webhook_url,
+            intent=order.intent(aleph, str(Path(output).absolute())),
+            webhook_url=order.wish.webhook_url,
             keep_upload=not delete_upload,
-            extra_body=extra,
-            **patience.wait(),  # type: ignore[arg-type]
-            **item.get("options", {}),
+            extra_body=order.extra_body,
+            **patience.wait(),
+            **order.item.get("options", {}),
         )
     session.out.note(words.saved(saved))
     session.out.result(documents.saved(saved), str(saved.path))
@@ -107,36 +107,65 @@ def submit(
     The same command run again prints the same job's id, and pays nothing twice; --new starts
     another one.
     """
-    wish, common, keeping = wish or Wish(), common or Common(), keeping or Keeping()
-    item, extra = _item(video, prompt, fields, wish), _extra_body(wish)
-    if wish.dry_run:
-        _print_check(session, common, wish, item, extra)
+    common, keeping = common or Common(), keeping or Keeping()
+    order = _Order.of(video, prompt, fields, wish or Wish())
+    if order.wish.dry_run:
+        _print_check(session, common, order)
         return
     session.variants = True
-    with session.client(common, keeping=keeping, checks=wish.checks) as aleph:
+    with session.client(common, keeping=keeping, checks=order.wish.checks) as aleph:
         job = aleph.submit(
-            item["video"],
-            item["prompt"],
-            intent=_intent(session, aleph, wish, item, extra),
-            webhook_url=wish.webhook_url,
-            extra_body=extra,
-            **item.get("options", {}),
+            order.item["video"],
+            order.item["prompt"],
+            intent=order.intent(aleph),
+            webhook_url=order.wish.webhook_url,
+            extra_body=order.extra_body,
+            **order.item.get("options", {}),
         )
     session.out.note(f"{words.status(job)}; wait for it with: {session.resume(job.id)}")
     session.out.result(documents.job(job), job.id)
 
 
-def _item(video: str, prompt: str, fields: Fields | None, wish: Wish) -> Item:
-    """Return what is asked for, its texts read as those of a manifest."""
-    row = {"video": video, "prompt": prompt, **texts(fields)}
-    return manifest.item(row, checks=wish.checks)
+class _Order(NamedTuple):
+    """What is asked for, as it was given and as the library takes it."""
+
+    wish: Wish
+    item: Item
+    extra_body: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, video: str, prompt: str, fields: Fields | None, wish: Wish) -> _Order:
+        """Read the texts of a command line, as a manifest's are read."""
+        row = {"video": video, "prompt": prompt, **texts(fields)}
+        return cls(wish, manifest.item(row, checks=wish.checks), _extra_body(wish.extra_body))
+
+    def check(self, aleph: Aleph) -> Checked:
+        """Check it, and send nothing."""
+        return aleph.check(
+            self.item["video"],
+            self.item["prompt"],
+            extra_body=self.extra_body,
+            **self.item.get("options", {}),
+        )
+
+    def intent(self, aleph: Aleph, output: str = "") -> str:
+        """Return the name that it is paid under: the user's, or one made of what is asked for.
+
+        So the same command is paid once. Where the result is to go belongs to it: who asks for a
+        second file wants a second variant.
+        """
+        if self.wish.intent is not None:
+            return self.wish.intent
+        asked = self.check(aleph).fingerprint
+        name = f"cli:{sha256(f'{asked}|{output}'.encode()).hexdigest()[:20]}"
+        return f"{name}:{secrets.token_hex(4)}" if self.wish.new else name
 
 
-def _extra_body(wish: Wish) -> dict[str, Any] | None:
-    if wish.extra_body is None:
+def _extra_body(text: str | None) -> dict[str, Any] | None:
+    if text is None:
         return None
     try:
-        found = json.loads(wish.extra_body)
+        found = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InvalidRequestError("--extra-body", f"it is no JSON: {error}") from None
     if not isinstance(found, dict):
@@ -144,48 +173,18 @@ def _extra_body(wish: Wish) -> dict[str, Any] | None:
     return found
 
 
-def _check(aleph: Aleph, item: Item, extra: dict[str, Any] | None) -> Checked:
-    return aleph.check(
-        item["video"], item["prompt"], extra_body=extra, **item.get("options", {})
-    )
-
-
-def _intent(
-    session: Session,
-    aleph: Aleph,
-    wish: Wish,
-    item: Item,
-    extra: dict[str, Any] | None,
-    output: str = "",
-) -> str:
-    """Return the name that the request is paid under: the user's, or one made of the request."""
-    if wish.intent is not None:
-        return wish.intent
-    asked = _check(aleph, item, extra).fingerprint
-    name = sha256(f"{asked}|{output}".encode()).hexdigest()[:20]
-    if wish.new:
-        return f"cli:{name}:{secrets.token_hex(4)}"
-    return f"cli:{name}"
-
-
-def _print_check(
-    session: Session, common: Common, wish: Wish, item: Item, extra: dict[str, Any] | None
-) -> None:
-    with session.client(common, checks=wish.checks, **_no_key(session, common)) as aleph:
-        checked = _check(aleph, item, extra)
-    body = dict(checked.body)
+def _print_check(session: Session, common: Common, order: _Order) -> None:
+    given = "api_key" in session.options or common.api_key_file is not None
+    no_key: dict[str, Any] = {} if given else {"api_key": lambda: ""}  # nobody asks for it
+    with session.client(common, checks=order.wish.checks, **no_key) as aleph:
+        checked = order.check(aleph)
     document = {
         "type": "checked",
-        "body": body,
+        "body": dict(checked.body),
         "uploads": dict(checked.uploads),
         "fingerprint": checked.fingerprint,
         "account": checked.account,
     }
     session.out.note("This would be sent; nothing was.")
-    session.out.result(document, json.dumps(body, indent=2, ensure_ascii=False))
-
-
-def _no_key(session: Session, common: Common) -> dict[str, Any]:
-    """Let a check that sends nothing work without a key."""
-    given = "api_key" in session.options or common.api_key_file is not None
-    return {} if given else {"api_key": lambda: ""}
+    body = json.dumps(dict(checked.body), indent=2, ensure_ascii=False)
+    session.out.result(document, body)

@@ -26,7 +26,9 @@ _LIMITS = Group("Limits and money", sort_key=18)
 def batch(
     manifest_file: Annotated[
         str,
-        Parameter(name="MANIFEST", help="A CSV or JSONL file with columns video and prompt; - for stdin."),
+        Parameter(
+            name="MANIFEST", help="A CSV or JSONL file with columns video and prompt; - for stdin."
+        ),
     ],
     /,
     *,
@@ -116,4 +118,3 @@ def _tell(session: Session, outcomes: Iterator[Succeeded | Failed]) -> int:
     document = {"type": "batch", **counts, "exit_code": code}
     session.out.result(document, f"{counts['done']} done, {counts['failed']} failed")
     return code
-

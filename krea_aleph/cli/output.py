@@ -11,6 +11,7 @@ import io
 import json
 import os
 import sys
+import threading
 import time
 from contextlib import suppress
 from typing import Any, Final, Protocol, TextIO
@@ -31,13 +32,12 @@ _LONG_PAUSE: Final = 10.0
 
 
 class Writer(Protocol):
-    """What a command tells its progress and its results to.
+    """What a command tells its progress and its results to."""
 
-    Attributes:
-        gone: Whether nobody reads the results any more.
-    """
-
-    gone: bool
+    @property
+    def gone(self) -> bool:
+        """Whether nobody reads the results any more."""
+        ...
 
     def note(self, text: str) -> None:
         """Say something beside the result."""
@@ -86,6 +86,7 @@ class Stream:
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
         self.gone = False
+        self._lock = threading.Lock()  # of a batch, several threads tell
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
@@ -94,8 +95,9 @@ class Stream:
         if self.gone:
             return
         try:
-            self.stream.write(f"{text}\n")
-            self.stream.flush()
+            with self._lock:
+                self.stream.write(f"{text}\n")
+                self.stream.flush()
         except (BrokenPipeError, ValueError):
             self.hang_up()
 
@@ -157,7 +159,7 @@ class Documents:
 
     def outcome(self, result: Succeeded | Failed, failure: Failure | None) -> None:
         """Show what became of one item of a batch."""
-        self._write(documents.outcome(result, failure and failure.document()))
+        self._write(documents.outcome(result, None if failure is None else failure.document()))
 
     def result(self, document: Mapping[str, Any], text: str) -> None:
         """Print a result."""
@@ -218,7 +220,7 @@ class Lines:
     def outcome(self, result: Succeeded | Failed, failure: Failure | None) -> None:
         """Show what became of one item of a batch."""
         if failure is not None:
-            self.note(f"item {result.index}: failed: {failure.message} {failure.hint}".rstrip())
+            self.note(f"item {result.index}: {words.sentences(failure.message, failure.hint)}")
             return
         files = getattr(result, "saved", None)
         self.note(f"item {result.index}: {words.saved(files) if files else 'done'}")

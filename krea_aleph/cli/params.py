@@ -59,9 +59,9 @@ class Common:
     request_timeout: Annotated[
         float | None, Parameter(metavar="SECONDS", help="For one exchange with the server; 60.")
     ] = None
-    verbose: Annotated[
-        bool, Parameter(alias="-v", help="Print the library's log on stderr.")
-    ] = False
+    verbose: Annotated[bool, Parameter(alias="-v", help="Print the library's log on stderr.")] = (
+        False
+    )
 
     def given(self) -> dict[str, Any]:
         """Return the options of a client that were given."""
@@ -111,9 +111,7 @@ class Patience:
     ] = None
     abandon: Annotated[
         Literal["leave", "cancel"],
-        Parameter(
-            show_default=True, help="What becomes of the job at Ctrl-C or when time is up."
-        ),
+        Parameter(show_default=True, help="What becomes of the job at Ctrl-C or when time is up."),
     ] = "leave"
 
     def wait(self) -> dict[str, float | None]:
@@ -159,9 +157,7 @@ class Wish:
     ] = None
     dry_run: Annotated[
         bool,
-        Parameter(
-            alias="-n", help="Check everything, print what would be sent, and send nothing."
-        ),
+        Parameter(alias="-n", help="Check everything, print what would be sent, and send nothing."),
     ] = False
 
 
@@ -180,9 +176,15 @@ def _field(option: contract.Option) -> tuple[str, Any, None]:
     choices = option.schema.get("enum")
     shown = f" One of {', '.join(map(str, choices))}." if choices else ""
     kind: Any = option.schema.get("type")
-    metavar = "JSON" if kind in {"array", "object"} else "MEDIA" if option.schema.get(
-        "media"
-    ) else "TEXT" if kind == "string" else str(kind or "value").upper()
+    metavar = (
+        "JSON"
+        if kind in {"array", "object"}
+        else "MEDIA"
+        if option.schema.get("media")
+        else "TEXT"
+        if kind == "string"
+        else str(kind or "value").upper()
+    )
     parameter = Parameter(help=f"{option.description}{shown}", metavar=metavar)
     return option.name, Annotated[str | None, parameter], None
 

@@ -48,35 +48,28 @@ def recover(
     if adopt is not None and intent is None:
         raise InvalidRequestError("--adopt", "it needs the submit's name, too")
     with session.client(common or Common(), keeping=keeping or Keeping()) as aleph:
-        records = _records(aleph, intent)
+        records = _records(aleph.account, session.opened_store(), intent)
         if not records:
             session.out.note("Nothing is open: every submit of this store has its answer.")
         codes = [_recover(session, aleph, record, adopt, settle) for record in records]
     return max(codes, default=DONE)
 
 
-def _records(aleph: Aleph, intent: str | None) -> list[Record]:
+def _records(account: str, store: Store, intent: str | None) -> list[Record]:
     """Return what is to be looked at.
 
     Raises:
         InvalidRequestError: The store knows of no such submit.
     """
-    store = _store(aleph)
     if intent is None:
-        return store.find(aleph.account, _OPEN)
-    record = store.read(aleph.account, intent)
+        return store.find(account, _OPEN)
+    record = store.read(account, intent)
     if record is None:
-        names = [found.intent for found in store.find(aleph.account, _OPEN)]
+        names = [found.intent for found in store.find(account, _OPEN)]
         raise InvalidRequestError(
             "intent", f"the store knows of no submit named {intent!r}{guess(intent, names)}"
         )
     return [record]
-
-
-def _store(aleph: Aleph) -> Store:
-    store = aleph.store
-    assert store is not None, "the session has given it one"
-    return store
 
 
 def _recover(

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import warnings
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -22,11 +22,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from krea_aleph import Aleph, ClientOptions
+    from krea_aleph import Aleph, ClientOptions, Store
     from krea_aleph.cli.failures import Failure
     from krea_aleph.cli.output import Writer
     from krea_aleph.models import Event, Update
 
+_CANCELLED: Final = frozenset({"cancelled", "requested", "already_cancelled"})
 _LOGGER: Final = logging.getLogger("krea_aleph")
 
 
@@ -54,6 +55,7 @@ class Session:
         output: Where its result is to go.
         left: What became of the job when the command was interrupted, in the library's word.
         variants: Whether the command can make another variant of what it has made.
+        batch: Whether it is about many jobs.
     """
 
     out: Writer
@@ -63,8 +65,10 @@ class Session:
     output: str | None = None
     left: str | None = None
     variants: bool = False
-    _common: Common = field(default_factory=Common)
+    batch: bool = False
+    _common: Common | None = None
     _keeping: Keeping | None = None
+    _store: Store | None = None
 
     @contextmanager
     def client(
@@ -95,9 +99,17 @@ class Session:
                 configured["abandon"] = patience.abandon
             aleph = closing.enter_context(Aleph(**configured))
             if keeping is not None:
-                store = closing.enter_context(SQLiteStore(_store_path(keeping, aleph.base_url)))
+                path = store_path(keeping, aleph.base_url)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._store = store = closing.enter_context(SQLiteStore(path))
                 aleph = aleph.with_options(store=store, exclusive=keeping.exclusive)
             yield aleph
+
+    def opened_store(self) -> Store:
+        """Return where submits are written down, for a command that has asked to keep them."""
+        if self._store is None:
+            raise RuntimeError("no store is open")
+        return self._store
 
     def update(self, news: Update) -> None:
         """Take note of a change of the job, and show it."""
@@ -106,7 +118,9 @@ class Session:
 
     def _hear(self, event: Event) -> None:
         """Take note of what the library tells, and show what people want to know."""
-        if event.kind == "submitted":
+        if self.batch and event.kind in {"submitted", "changed"} and event.job_id is not None:
+            self.out.flight(event.job_id, str(event.attributes.get("status", "")))
+        elif event.kind == "submitted":
             self.job_id = event.job_id
         elif event.kind == "left":
             self.left = str(event.attributes.get("outcome", ""))
@@ -120,7 +134,7 @@ class Session:
 
     def command(self, *words: str) -> str:
         """Return a command that acts for the same account as this one."""
-        return joined([*program(), *words, *words_again(self._common, self._keeping)])
+        return joined([*program(), *words, *words_again(self._common or Common(), self._keeping)])
 
     def again(self, *more: str) -> str:
         """Return this very command."""
@@ -145,8 +159,11 @@ class Session:
             return [self.again("--new")]
         return []
 
-    def interruption(self) -> Failure:
+    def interruption(self, error: KeyboardInterrupt) -> Failure:
         """Return what is to be said when somebody has interrupted."""
+        if self.batch:
+            told = " ".join(getattr(error, "__notes__", [])) or "nothing was in flight."
+            return failures.of_interruption(told, None, [self.again()])
         if self.job_id is None:
             perhaps = self.left == "perhaps started"
             said = "a job may have been started: make the same command again to go on."
@@ -157,7 +174,15 @@ class Session:
             "done": "the job is done, its result is not saved.",
             None: "the job goes on.",
         }.get(self.left, f"the job was asked to be cancelled: {self.left}.")
-        return failures.of_interruption(words, self.job_id, [self.resume(self.job_id)])
+        over = self.left in _CANCELLED
+        further = (
+            []
+            if over and not self.variants
+            else [self.again("--new")]
+            if over
+            else [self.resume(self.job_id)]
+        )
+        return failures.of_interruption(words, self.job_id, further)
 
     def last_words(self) -> str:
         """Return what is said when somebody insists."""
@@ -208,15 +233,13 @@ def _key_in(path: str) -> str:
     return text.strip()
 
 
-def _store_path(keeping: Keeping, base_url: str) -> Path:
+def store_path(keeping: Keeping, base_url: str) -> Path:
     """Return where submits to a server are written down: jobs of one are unknown to another."""
     if keeping.store is not None:
         return keeping.store
-    folder = state_folder()
-    folder.mkdir(parents=True, exist_ok=True)
     host = urlsplit(base_url).netloc
     name = "".join(sign if sign.isalnum() or sign in ".-" else "_" for sign in host)
-    return folder / f"{name}.sqlite3"
+    return state_folder() / f"{name}.sqlite3"
 
 
 def state_folder() -> Path:

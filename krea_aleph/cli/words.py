@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from typing import Final
 
 from krea_aleph.errors import one_line
@@ -30,8 +31,10 @@ def size(value: float) -> str:
     """Return an amount of bytes, in the units that the limits of the API are given in."""
     for unit in _UNITS[:-1]:
         if value < _STEP:
-            return f"{value:.0f} {unit}" if unit == "B" or value >= _STEP / 10 else (
-                f"{value:.1f} {unit}"
+            return (
+                f"{value:.0f} {unit}"
+                if unit == "B" or value >= _STEP / 10
+                else (f"{value:.1f} {unit}")
             )
         value /= _STEP
     return f"{value:.1f} {_UNITS[-1]}"
@@ -83,6 +86,19 @@ def facts(job: Job) -> list[tuple[str, str]]:
         rows += [("reason", one_line(detail))]
     rows += [(output.kind, one_line(output.url)) for output in job.outputs]
     return rows
+
+
+def sentences(*parts: str) -> str:
+    """Return sentences as one text, each with an end."""
+    return " ".join(
+        part if part.endswith((".", "!", "?")) else f"{part}." for part in parts if part
+    )
+
+
+def paragraphs(docstring: str | None) -> str:
+    """Return a docstring with its paragraphs unwrapped, for whoever wraps them anew."""
+    found = cleandoc(docstring or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in found)
 
 
 def saved(result: Saved) -> str:

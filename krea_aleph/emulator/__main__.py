@@ -3,63 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import signal
 import sys
-import threading
 from typing import TYPE_CHECKING
 
-from krea_aleph.emulator import QUIRKS, Emulator
-from krea_aleph.emulator.local import KEY
 from krea_aleph.emulator.outcomes import MARKERS
+from krea_aleph.emulator.serving import quirks_listed, serve
 from krea_aleph.errors import KreaError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from krea_aleph.emulator import Emulator
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run an emulator until it is interrupted; 2 if it cannot be started."""
-    options = _parser().parse_args(arguments)
-    if options.list_quirks:
-        _list_quirks()
+    options = vars(_parser().parse_args(arguments))
+    if options.pop("list_quirks"):
+        print("\n".join(quirks_listed()))  # noqa: T201 - a program
         return 0
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        emulator = _emulator(options)
+        serve(_introduce, options.pop("quirk"), **options)
     except KreaError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201 - a program
         return 2
-    with emulator:
-        _introduce(emulator)
-        _until_interrupted()
     return 0
-
-
-def _emulator(options: argparse.Namespace) -> Emulator:
-    wanted = {name: not off for off, name in map(_switch, options.quirk)}
-    return Emulator(
-        contract=options.contract,
-        dialect=options.dialect,
-        quirks=wanted,
-        key=options.key,
-        host=options.host,
-        port=options.port,
-        render=options.render,
-        job_seconds=options.job_seconds,
-        concurrency=options.concurrency,
-        backlog=options.backlog,
-        credits=options.credits,
-        sunset=options.sunset,
-        public_url=options.public_url,
-    )
-
-
-def _switch(text: str) -> tuple[bool, str]:
-    """Read `name` or `no-name`, dashes or underscores."""
-    name = text.replace("-", "_")
-    return name.startswith("no_"), name.removeprefix("no_")
 
 
 def _introduce(emulator: Emulator) -> None:
@@ -72,19 +40,6 @@ def _introduce(emulator: Emulator) -> None:
     print("\n".join(lines), flush=True)  # noqa: T201 - a program
 
 
-def _list_quirks() -> None:
-    for quirk in QUIRKS.values():
-        usual = "on " if quirk.usual else "off"
-        print(f"{usual} {quirk.name:24} {quirk.sentence}")  # noqa: T201 - a program
-
-
-def _until_interrupted() -> None:
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
-    stopped.wait()
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m krea_aleph.emulator",
@@ -93,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8765, help="port; 0 takes a free one")
-    parser.add_argument("--key", default=KEY, help="the API key to accept")
+    parser.add_argument("--key", help="the API key to accept")
     parser.add_argument("--contract", help="an OpenAPI document in JSON to speak instead")
     parser.add_argument("--dialect", choices=("wire", "declared"), default="wire")
     parser.add_argument(

@@ -20,6 +20,8 @@ from krea_aleph.specdiff.installed import Installed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from krea_aleph.specdiff.changes import Change
+
 _INTERRUPTED: Final = 130
 _STEPS: Final = (
     "rules read validate guard slice fetch page compose file empty html yaml version foreign"
@@ -52,11 +54,11 @@ def _show(*, json: bool) -> int:
     _say(f"taken on   {pinned.date}")
     _say(f"generator  {pinned.generator}")
     for notice in notices.values():
-        _say(_end(notice))
+        _say(end_of(notice))
     return 0
 
 
-def _end(notice: contract.Notice) -> str:
+def end_of(notice: contract.Notice) -> str:
     """Say when an operation ends, and what comes after it."""
     said = {
         "deprecated since": notice.deprecated,
@@ -69,19 +71,41 @@ def _end(notice: contract.Notice) -> str:
     return f"{notice.operation}: {', '.join(told)}"
 
 
-def _diff(options: argparse.Namespace) -> int:
+def compare(file: Path | None, save: Path | None = None) -> tuple[list[Change], list[str]]:
+    """Compare the installed contract with the one in a file, or with what Krea publishes.
+
+    Args:
+        file: An OpenAPI description; None fetches what is published.
+        save: Where to keep what was fetched.
+
+    Returns:
+        What has changed, and what there is to say about the comparison itself.
+
+    Raises:
+        StepError: It cannot be read, fetched or compared.
+    """
     installed = Installed.load()
-    published = installed.read(options.file) if options.file else installed.fetch()
-    if options.save:
-        _save(options.save, installed.whole(published))
+    published = installed.read(file) if file else installed.fetch()
+    if save:
+        _save(save, installed.whole(published))
     changes, remarks = installed.compare(published)
+    return list(changes), list(remarks)
+
+
+def conclusion(changes: Sequence[Change], file: Path | None) -> str:
+    """Say what changes mean for who has this library installed."""
+    return verdict(changes, _ours(), file)
+
+
+def _diff(options: argparse.Namespace) -> int:
+    changes, remarks = compare(options.file, options.save)
     for remark in remarks:
         _say(remark, sys.stderr if options.json else sys.stdout)
     if options.json:
         _print_json(as_json(changes))
     else:
         _say(as_table(changes))
-        _say(verdict(changes, _ours(), options.file or options.save))
+        _say(conclusion(changes, options.file or options.save))
     return SEVERITY_EXITS[worst(changes)]
 
 
