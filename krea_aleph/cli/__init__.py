@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None, **options: Unpack[ClientOptions
         sys.stdout.write(f"krea-aleph {__version__}\n")
         return 0
     try:
+        if given in ([], ["--help"], ["-h"]):
+            return _help()
         from krea_aleph.cli.app import run  # noqa: PLC0415 - see above
 
         return run(given, options)
@@ -47,6 +49,23 @@ def main(arguments: Sequence[str] | None = None, **options: Unpack[ClientOptions
         return _say_what_is_missing(as_json="--json" in given)
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except BrokenPipeError:
+        return _hang_up()
+
+
+def _hang_up() -> int:
+    """End quietly: whoever has read enough has closed the pipe."""
+    import os  # noqa: PLC0415 - as above
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _help() -> int:
+    from krea_aleph.cli.commands import build  # noqa: PLC0415 - see above
+
+    build().help_print([])
+    return 0
 
 
 def _say_what_is_missing(*, as_json: bool) -> int:

@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-from krea_aleph import Failed, manifest
+from krea_aleph import manifest
 from krea_aleph.cli.exits import DONE, FAILED, UNCERTAIN
 from krea_aleph.cli.params import Common, Keeping, Patience
 from krea_aleph.cli.session import Session
 from krea_aleph.errors import SubmitUncertainError
+from krea_aleph.outcomes import Failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

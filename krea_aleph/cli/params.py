@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, make_dataclass
+from dataclasses import asdict, dataclass, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -11,7 +11,12 @@ from cyclopts import Group, Parameter
 
 from krea_aleph import contract
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 REQUEST: Final = Group("Request", sort_key=10)
+CONTRACT: Final = Group("Options of the contract", sort_key=12)
 WAITING: Final = Group("Waiting", sort_key=20)
 FILES: Final = Group("Files", sort_key=15)
 CONNECTION: Final = Group("Account and connection", sort_key=30)
@@ -172,34 +177,46 @@ Exists = Annotated[
 """What becomes of a file that is in the way."""
 
 
-def _field(option: contract.Option) -> tuple[str, Any, None]:
-    choices = option.schema.get("enum")
-    shown = f" One of {', '.join(map(str, choices))}." if choices else ""
-    kind: Any = option.schema.get("type")
-    metavar = (
-        "JSON"
-        if kind in {"array", "object"}
-        else "MEDIA"
-        if option.schema.get("media")
-        else "TEXT"
-        if kind == "string"
-        else str(kind or "value").upper()
+def _taken() -> frozenset[str]:
+    """Return the names that options of ours have, which no field of the contract can have."""
+    ours = (field.name for part in (Common, Keeping, Patience, Wish) for field in fields(part))
+    return frozenset({*ours, "output", "exists", "delete_upload", "help"})
+
+
+def field_of(option: contract.Option) -> tuple[str, Any, None]:
+    """Return a field of the contract as an option of the command line, which takes a text.
+
+    The library spells a name that is its own with an underscore behind it. One that is ours is
+    spelt with what it is before it, as in ``--contract-output``.
+    """
+    name = option.name.rstrip("_")
+    prefix = "contract-" if name in _taken() else ""
+    choices = ", ".join(map(str, option.schema.get("enum", ())))
+    parameter = Parameter(
+        name=f"--{prefix}{name.replace('_', '-')}",
+        help=" ".join(filter(None, [option.description, choices and f"One of {choices}."])),
+        metavar=_metavar(option.schema),
     )
-    parameter = Parameter(help=f"{option.description}{shown}", metavar=metavar)
     return option.name, Annotated[str | None, parameter], None
 
 
-TYPE_CHECKING = False
+def _metavar(schema: Mapping[str, Any]) -> str:
+    if schema.get("media"):
+        return "MEDIA"
+    names = {"string": "TEXT", "number": "NUMBER", "integer": "NUMBER", "boolean": "true|false"}
+    return names.get(str(schema.get("type")), "JSON")
+
+
 if TYPE_CHECKING:
 
     @dataclass(frozen=True)
     class Fields:
         """The optional fields of the contract, each as the text that was given for it."""
 else:
-    Fields = Parameter(name="*", group=REQUEST)(
+    Fields = Parameter(name="*", group=CONTRACT)(
         make_dataclass(
             "Fields",
-            [_field(option) for option in contract.options().values()],
+            [field_of(option) for option in contract.options().values()],
             namespace={"__module__": __name__},  # else it would count as one of Python's own
             frozen=True,
             kw_only=True,
@@ -207,11 +224,11 @@ else:
     )
 
 
-def texts(fields: Fields | None) -> dict[str, str]:
+def texts(given: Fields | None) -> dict[str, str]:
     """Return the texts that were given for fields of the contract."""
-    if fields is None:
+    if given is None:
         return {}
-    return {name: text for name, text in asdict(fields).items() if text is not None}
+    return {name: text for name, text in asdict(given).items() if text is not None}
 
 
 def words_again(common: Common, keeping: Keeping | None = None) -> list[str]:

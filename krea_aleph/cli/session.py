@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import shlex
-import subprocess
 import sys
 import warnings
 from contextlib import ExitStack, contextmanager
@@ -15,6 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from krea_aleph.cli import failures
+from krea_aleph.cli.commands import joined, program
 from krea_aleph.cli.params import Common, Keeping, Patience, words_again
 from krea_aleph.errors import ConfigError, KreaError, KreaWarning, SubmitUncertainError
 
@@ -29,18 +27,6 @@ if TYPE_CHECKING:
 
 _CANCELLED: Final = frozenset({"cancelled", "requested", "already_cancelled"})
 _LOGGER: Final = logging.getLogger("krea_aleph")
-
-
-def program() -> list[str]:
-    """Return the words that start this program again."""
-    if Path(sys.argv[0]).name == "__main__.py":
-        return ["python", "-m", "krea_aleph"]
-    return ["krea-aleph"]
-
-
-def joined(words: Sequence[str]) -> str:
-    """Return words as a line for the shell."""
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 @dataclass

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from krea_aleph import contract as pinned_contract
+from krea_aleph.cli.commands import build
 from krea_aleph.cli.failures import Failure
 from krea_aleph.cli.session import Session
 from krea_aleph.cli.words import paragraphs
@@ -197,8 +198,6 @@ def completion(
     session: Annotated[Session, Parameter(parse=False)],
 ) -> None:
     """Print the shell's completion for krea-aleph, or install it."""
-    from krea_aleph.cli.app import build  # noqa: PLC0415 - it knows this module
-
     del json
     app = build(name="krea-aleph")
     if install:
