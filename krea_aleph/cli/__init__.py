@@ -49,15 +49,17 @@ def main(arguments: Sequence[str] | None = None, **options: Unpack[ClientOptions
         return _say_what_is_missing(as_json="--json" in given)
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # the latter is how rich tells the same
         return _hang_up()
 
 
 def _hang_up() -> int:
     """End quietly: whoever has read enough has closed the pipe."""
     import os  # noqa: PLC0415 - as above
+    from contextlib import suppress  # noqa: PLC0415 - as above
 
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

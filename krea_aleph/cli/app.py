@@ -37,8 +37,6 @@ def _run(session: Session) -> int:
             return _perform(session)
     except KeyboardInterrupt as error:
         failure = session.interruption(error)
-    except BrokenPipeError:
-        return 0
     except CycloptsError as error:
         failure = of_usage(str(error), _path_to_help(session.arguments))
     except (KreaError, OSError) as error:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _PER_SECOND: Final = 4
 _MOST_ROWS: Final = 10
+_TO_THE_SECOND: Final = len("2026-01-31T12:00:00")
 _STYLES: Final = {"error": "bold red", "interrupted": "bold yellow"}
 
 
@@ -78,13 +79,18 @@ class Live(Lines):
     def note(self, text: str) -> None:
         """Say something beside the result, above what moves."""
         with self._hearing():
+            if self._display is not None:
+                self._display.refresh()  # what moves is printed below it, as it is now
             self._console.print(Text(text), soft_wrap=True)
 
     def update(self, news: Update) -> None:
         """Show a change of a job."""
         with self._lock:
-            self._job = (news.job.id, _Line(news))
-        self._show()
+            self._job = None if news.job.finished else (news.job.id, _Line(news))
+        if news.job.succeeded:
+            super().update(news)
+        else:
+            self._show()
 
     def progress(self, news: Progress) -> None:
         """Show how far a transfer is."""
@@ -132,10 +138,11 @@ class Live(Lines):
             super().table(rows, columns)
             return
         self.close()
-        shown = Table(*columns, box=None, pad_edge=False, header_style="bold")
+        shown = Table(box=None, pad_edge=False, header_style="bold")
+        for name in columns:
+            shown.add_column(name, overflow="fold")  # an id that was cut is of no use
         for row in rows:
-            cells = (row.get(name) for name in columns)
-            shown.add_row(*(Text(one_line("" if cell is None else str(cell))) for cell in cells))
+            shown.add_row(*(_cell(name, row.get(name)) for name in columns))
         with self._hearing(self._out):
             self._results.print(shown)
 
@@ -199,6 +206,12 @@ class Live(Lines):
         return _Hearing(stream or self._err)
 
 
+def _cell(name: str, value: object) -> Text:
+    """Return a cell; of times what people need of them."""
+    text = "" if value is None else one_line(str(value))
+    return Text(text[:_TO_THE_SECOND].replace("T", " ") if name.endswith("_at") else text)
+
+
 class _Hearing:
     """Forgives a terminal or pipe that has gone away."""
 
@@ -209,7 +222,8 @@ class _Hearing:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
-        if kind is None or not issubclass(kind, BrokenPipeError | ValueError):
+        # rich ends the process where a pipe is closed.
+        if kind is None or not issubclass(kind, BrokenPipeError | ValueError | SystemExit):
             return False
         with suppress(OSError):
             self._stream.hang_up()

@@ -231,11 +231,11 @@ def texts(given: Fields | None) -> dict[str, str]:
     return {name: text for name, text in asdict(given).items() if text is not None}
 
 
-def words_again(common: Common, keeping: Keeping | None = None) -> list[str]:
+def words_again(given: Common | Keeping) -> list[str]:
     """Return the options that a further command needs to reach the same account."""
     found: list[str] = []
-    for name, value in (*asdict(common).items(), *asdict(keeping or Keeping()).items()):
-        if name in {"json", "verbose"} or value in {None, False} or value == _environment(name):
+    for name, value in asdict(given).items():
+        if name in {"json", "verbose"} or not value or value == _environment(name):
             continue
         option = f"--{name.replace('_', '-')}"
         if isinstance(value, list):

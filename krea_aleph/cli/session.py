@@ -120,7 +120,7 @@ class Session:
 
     def command(self, *words: str) -> str:
         """Return a command that acts for the same account as this one."""
-        return joined([*program(), *words, *words_again(self._common or Common(), self._keeping)])
+        return joined([*program(), *words, *words_again(self._common or Common())])
 
     def again(self, *more: str) -> str:
         """Return this very command."""
@@ -136,7 +136,8 @@ class Session:
 
     def _ways_on(self, error: Exception) -> list[str]:
         if isinstance(error, SubmitUncertainError) and error.intent is not None:
-            return [self.command("recover", error.intent)]
+            store = words_again(self._keeping or Keeping())
+            return [self.command("recover", error.intent, *store)]
         if not isinstance(error, KreaError):
             return []
         if failures.resumable(error) and error.job_id is not None:

@@ -33,8 +33,9 @@ def serve(introduce: Callable[[Emulator], object], quirks: Iterable[str], **opti
     wanted = {name: not off for off, name in map(_switch, quirks)}
     given = {name: value for name, value in options.items() if value is not None}
     with Emulator(quirks=wanted, **given) as emulator:
+        stopped = _interruption()
         introduce(emulator)
-        _until_interrupted()
+        stopped.wait()
 
 
 def quirks_listed() -> list[str]:
@@ -51,8 +52,9 @@ def _switch(text: str) -> tuple[bool, str]:
     return name.startswith("no_"), name.removeprefix("no_")
 
 
-def _until_interrupted() -> None:
+def _interruption() -> threading.Event:
+    """Return what is set by a signal to end, from now on."""
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    stopped.wait()
+    return stopped

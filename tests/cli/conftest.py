@@ -83,7 +83,7 @@ def server() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def environment(server: Emulator, tmp_path: Path) -> dict[str, str]:
+def environment(server: Emulator) -> dict[str, str]:
     """The environment of a user whose API is the local Krea in real time."""
     return {
         **os.environ,
@@ -107,7 +107,7 @@ def program(environment: dict[str, str]) -> Start:
             check=False,
             env={**environment, **variables},
             timeout=60,
-            encoding="utf-8",
+            encoding=variables.get("PYTHONIOENCODING", "utf-8"),
         )
         return Done(done.returncode, done.stdout, done.stderr)
 

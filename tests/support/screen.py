@@ -16,6 +16,7 @@ class Screen:
     def __init__(self, columns: int) -> None:
         self._columns = columns
         self._rows: list[list[str]] = [[]]
+        self._wrapped: set[int] = set()
         self._row = self._column = 0
         self.cursor_shown = True
         self.frames: list[str] = []
@@ -23,9 +24,12 @@ class Screen:
 
     @property
     def text(self) -> str:
-        """What is on it now, without blanks at the ends of lines."""
-        lines = ["".join(row).rstrip() for row in self._rows]
-        return "\n".join(lines).rstrip("\n")
+        """What is on it now, as it would be copied: a line that had to be wrapped is one line."""
+        found = ""
+        for number, row in enumerate(self._rows):
+            line = "".join(row)
+            found += line if number + 1 in self._wrapped else f"{line.rstrip()}\n"
+        return found.rstrip("\n")
 
     def feed(self, written: str) -> None:
         """Take what the program has written; remember each state that a person could see."""
@@ -65,6 +69,7 @@ class Screen:
             return
         if sign == "\n" or self._column >= self._columns:
             self._row += 1
+            (self._wrapped.discard if sign == "\n" else self._wrapped.add)(self._row)
             self._column = 0
             while len(self._rows) <= self._row:
                 self._rows.append([])

@@ -1,0 +1,196 @@
+"""The commands about one job, as somebody uses them."""
+
+from pathlib import Path
+
+import pytest
+
+from krea_aleph import SQLiteStore
+from krea_aleph.emulator import Fault
+
+from .conftest import URL, Krea
+
+
+def test_run_saves_the_result_and_prints_its_path(krea: Krea, clip: str) -> None:
+    """One command goes the whole way; what it prints can be used by the next one."""
+    done = krea("run", clip, "make it snow", "-o", "out.mp4")
+    assert (done.code, done.out) == (0, "out.mp4\n")
+    assert Path("out.mp4").stat().st_size > 0
+    assert "queued, 0 s" in done.err
+    assert "saved out.mp4" in done.err
+
+
+def test_the_same_command_again_pays_once(krea: Krea, clip: str) -> None:
+    """A command that is run again goes on with the job that it has started."""
+    krea("run", clip, "make it snow", "-o", "out.mp4")
+    Path("out.mp4").unlink()
+    assert krea("run", clip, "make it snow", "-o", "out.mp4").code == 0
+    assert krea.emulator.accepted == 1
+
+
+def test_another_file_is_another_variant(krea: Krea, clip: str) -> None:
+    """Who asks for the same under another name wants another one."""
+    krea("run", clip, "make it snow", "-o", "one.mp4")
+    krea("run", clip, "make it snow", "-o", "two.mp4")
+    assert krea.emulator.accepted == 2
+
+
+def test_new_makes_and_pays_for_another_variant(krea: Krea) -> None:
+    """The same is made again only when somebody says so."""
+    first = krea("submit", URL, "make it snow").out
+    assert krea("submit", URL, "make it snow").out == first
+    assert krea("submit", URL, "make it snow", "--new").out != first
+    assert krea.emulator.accepted == 2
+
+
+def test_an_intent_is_the_users_own_name(krea: Krea) -> None:
+    """Under one name there is one request: another one is refused, and named."""
+    krea("submit", URL, "make it snow", "--intent", "shot-17")
+    done = krea("submit", URL, "make it rain", "--intent", "shot-17")
+    assert done.code == 2
+    assert "'shot-17' stands for another request, which differs in prompt" in done.err
+
+
+def test_a_failed_job_says_how_to_try_again(krea: Krea) -> None:
+    """The message names what it has cost and the command that makes a new attempt."""
+    krea.emulator.outcome(status="failed", error={"code": "oops", "message": "out of memory"})
+    done = krea("run", URL, "make it snow", "-o", "out.mp4")
+    assert done.code == 3
+    assert "failed: oops: out of memory." in done.err
+    assert "charged:   no\nresubmit:  safe\n" in done.err
+    assert f"go on:     krea-aleph run {URL} 'make it snow' -o out.mp4 --new\n" in done.err
+
+
+def test_options_of_the_contract_are_read_as_the_contract_says(krea: Krea) -> None:
+    """Texts become numbers and lists where those are asked for."""
+    reference = '[{"type": "image", "uri": "https://example.com/style.png"}]'
+    krea("submit", URL, "snow", "--seed", "7", "--ratio", "720:1280", "--references", reference)
+    body = krea.emulator.jobs[0].body
+    assert (body["seed"], body["ratio"]) == (7, "720:1280")
+    assert body["references"][0]["uri"] == "https://example.com/style.png"
+
+
+def test_a_field_that_the_contract_does_not_know_goes_through(krea: Krea) -> None:
+    """`--extra-body` is the way past a contract that has grown old."""
+    done = krea("submit", URL, "snow", "--extra-body", '{"quality": "high"}', "--dry-run")
+    assert '"quality": "high"' in done.out
+    assert krea("submit", URL, "snow", "--extra-body", "[1]").code == 2
+    assert krea("submit", URL, "snow", "--extra-body", "{").code == 2
+
+
+def test_a_dry_run_needs_neither_network_nor_key(clip: str, krea: Krea) -> None:
+    """It says what would be sent, and sends nothing."""
+    done = krea("run", clip, "snow", "-o", "out.mp4", "-n", base_url="http://127.0.0.1:1")
+    assert done.code == 0
+    assert '"init_video": "upload:video"' in done.out
+    assert not krea.emulator.requests
+
+
+def test_wait_watch_get_and_list_tell_of_the_same_job(krea: Krea) -> None:
+    """Any process can go on with a job by its id."""
+    job_id = krea("submit", URL, "snow").out.strip()
+    watched = krea("watch", job_id).out.splitlines()
+    assert watched[-1].startswith(f"{job_id}: completed, ")
+    assert krea("wait", job_id).out.startswith("http")
+    assert "status     completed" in krea("get", job_id).out
+    assert krea("list").out.split("\t")[:2] == [job_id, "completed"]
+
+
+def test_wait_saves_where_it_is_told(krea: Krea) -> None:
+    """`wait -o` is how a command that was interrupted goes on."""
+    job_id = krea("submit", URL, "snow").out.strip()
+    assert krea("wait", job_id, "-o", "late.mp4").out == "late.mp4\n"
+    assert krea("download", job_id, "-o", "again.mp4").out == "again.mp4\n"
+    assert Path("late.mp4").read_bytes() == Path("again.mp4").read_bytes()
+
+
+def test_download_never_waits(krea: Krea) -> None:
+    """A job that still runs is told with the command that waits for it."""
+    job_id = krea("submit", URL, "snow").out.strip()
+    done = krea("download", job_id, "-o", "out.mp4")
+    assert done.code == 3
+    assert f"go on:     krea-aleph wait {job_id} -o out.mp4\n" in done.err
+
+
+def test_list_shows_as_many_as_wanted(krea: Krea) -> None:
+    """The newest come first; filters go to the server."""
+    ids = [krea("submit", URL, f"snow {number}").out.strip() for number in range(3)]
+    assert [line.split("\t")[0] for line in krea("list").out.splitlines()] == ids[::-1]
+    assert len(krea("list", "--limit", "2").out.splitlines()) == 2
+    assert not krea("list", "--status", "failed").out
+    assert not krea("list", "--until", "2001-01-01").out
+    assert krea("list", "--since", "yesterday").code == 2
+
+
+def test_cancel_says_what_came_of_it(krea: Krea) -> None:
+    """A job that was cancelled is told so; one that has ended is not touched."""
+    job_id = krea("submit", URL, "snow").out.strip()
+    assert krea("cancel", job_id).out == "cancelled\n"
+    assert krea("cancel", job_id).out == "already cancelled\n"
+
+
+def test_cancelling_that_is_refused_is_no_success(krea: Krea) -> None:
+    """Scripts see by the exit code that the job may still run."""
+    job_id = krea("submit", URL, "snow").out.strip()
+    krea.emulator.fault(Fault(operation="delete_job", status=400, times=9))
+    done = krea("cancel", job_id)
+    assert (done.code, done.out) == (3, "refused\n")
+
+
+def test_upload_prints_the_address(krea: Krea, clip: str) -> None:
+    """What was uploaded once can be used in several jobs."""
+    address = krea("upload", clip).out.strip()
+    assert krea("submit", address, "snow").code == 0
+    assert krea.emulator.jobs[0].body["init_video"] == address
+
+
+def test_the_upload_is_deleted_when_wanted(krea: Krea, clip: str) -> None:
+    """`--delete-upload` leaves nothing of ours at Krea."""
+    krea("run", clip, "snow", "-o", "out.mp4", "--delete-upload")
+    assert "delete_asset" in [request.operation for request in krea.emulator.requests]
+
+
+def test_the_key_may_come_from_a_file(krea: Krea, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key is never an option, where shells and process lists would keep it."""
+    Path("key").write_text(f"{krea.emulator.key}\n")
+    assert krea("list", "--api-key-file", "key", api_key="wrong").code == 0
+    monkeypatch.setenv("KREA_API_KEY_FILE", "key")
+    assert krea("list", api_key="wrong").code == 0
+    assert krea("list", "--api-key-file", "no-such-file").code == 2
+
+
+def test_options_win_over_the_environment(krea: Krea, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said now counts more than what was set once."""
+    monkeypatch.setenv("KREA_STORE", "one.sqlite3")
+    krea("submit", URL, "snow", "--store", "two.sqlite3")
+    assert Path("two.sqlite3").exists()
+    assert not Path("one.sqlite3").exists()
+
+
+def test_submits_are_written_down_in_the_state_folder(krea: Krea) -> None:
+    """Each server has a file of its own: what one knows is nothing to another."""
+    krea("submit", URL, "snow")
+    host = krea.emulator.base_url.removeprefix("http://").replace(":", "_")
+    with SQLiteStore(Path("state/krea-aleph") / f"{host}.sqlite3") as store:
+        (record,) = store.find("default", ["accepted"])
+    assert record.intent.startswith("cli:")
+
+
+def test_commands_that_go_on_reach_the_same_account(krea: Krea) -> None:
+    """What was said on the command line is said again in the command that is printed."""
+    krea.emulator.outcome(seconds=1e6)
+    done = krea(
+        *("run", URL, "snow", "-o", "my out.mp4", "--wait-timeout", "5"),
+        *("--account", "studio", "--trusted-host", "a", "--store", "s.sqlite3"),
+    )
+    assert done.code == 4
+    (job,) = krea.emulator.jobs
+    options = "--account studio --trusted-host a"
+    assert f"krea-aleph wait {job.id} -o 'my out.mp4' {options}\n" in done.err
+
+
+def test_a_lost_answer_names_the_store_that_knows_of_it(krea: Krea) -> None:
+    """`recover` looks where the submit was written down."""
+    krea.emulator.fault(Fault(operation="create_aleph_job", drop="after"))
+    done = krea("submit", URL, "snow", "--intent", "shot 17", "--store", "s.sqlite3")
+    assert done.code == 5
+    assert "krea-aleph recover 'shot 17' --store s.sqlite3\n" in done.err

@@ -1,0 +1,95 @@
+"""Submits whose answers were lost, and what a human does about them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from krea_aleph import SQLiteStore, SubmitUncertainError
+from krea_aleph.emulator import Emulator, Fault
+
+from .conftest import URL, Krea
+
+LOST = Fault(operation="create_aleph_job", drop="after")
+
+
+def lose(krea: Krea, *options: str) -> None:
+    """Lose the answer to a submit."""
+    krea.emulator.fault(LOST)
+    assert krea("submit", URL, "snow", "--intent", "shot", *options).code == 5
+
+
+def test_on_an_exclusive_account_the_job_is_found(krea: Krea) -> None:
+    """Where every submit goes through the store, the job can be told."""
+    lose(krea, "--exclusive")
+    (job,) = krea.emulator.jobs
+    done = krea("recover", "shot", "--exclusive")
+    assert (done.code, done.out) == (0, f"{job.id}\n")
+    assert krea("submit", URL, "snow", "--intent", "shot", "--exclusive").out == f"{job.id}\n"
+    assert krea.emulator.accepted == 1
+
+
+def test_on_a_shared_account_a_human_decides(krea: Krea) -> None:
+    """The jobs that it may be are shown; what somebody says of them is written down."""
+    lose(krea)
+    (job,) = krea.emulator.jobs
+    done = krea("recover", "shot")
+    assert (done.code, done.out) == (5, f"{job.id}\n")
+    assert f"perhaps:   {job.id}" in done.err
+    assert krea("recover", "shot", "--adopt", job.id).code == 0
+    assert krea("submit", URL, "snow", "--intent", "shot").out == f"{job.id}\n"
+
+
+def test_without_a_name_all_that_are_open_are_looked_at(krea: Krea) -> None:
+    """One command cleans up after a bad day."""
+    lose(krea, "--exclusive")
+    assert "shot: " in krea("recover", "--exclusive").err
+    done = krea("recover", "--exclusive")
+    assert (done.code, done.out) == (0, "")
+    assert "Nothing is open" in done.err
+
+
+def test_a_name_that_nobody_knows_is_refused(krea: Krea) -> None:
+    """A misspelt name is asked about."""
+    lose(krea)
+    done = krea("recover", "shott")
+    assert done.code == 2
+    assert "did you mean 'shot'?" in done.err
+    assert krea("recover", "--adopt", "some-job").code == 2
+
+
+def test_what_a_store_holds_is_enough_to_recover(krea: Krea, tmp_path: Path) -> None:
+    """The error of a process that is gone can be made again from its record."""
+    with SQLiteStore(tmp_path / "s.sqlite3") as store:
+        options = {"store": store, "exclusive": True}
+        with krea.emulator.aleph(virtual_time=True, **options) as aleph:
+            krea.emulator.fault(LOST)
+            with pytest.raises(SubmitUncertainError) as caught:
+                aleph.submit(URL, "snow", intent="shot")
+            record = store.read("default", "shot")
+            assert record is not None
+            again = record.uncertain()
+            assert (again.intent, again.fingerprint) == ("shot", caught.value.fingerprint)
+            found = aleph.recover(again)
+    assert found is not None
+    assert found.id == krea.emulator.jobs[0].id
+
+
+def test_a_process_that_was_killed_at_the_request_leaves_something_to_recover(
+    server: Emulator, environment: dict[str, str]
+) -> None:
+    """After a crash between the request and its answer the store knows that one is open."""
+    server.fault(Fault(operation="create_aleph_job", kill=True))
+    code = (
+        "import os; from krea_aleph.cli import main;"
+        "main(['submit', 'https://example.com/in.mp4', 'snow', '--intent', 'shot', '--exclusive'],"
+        "extra_headers={'x-debug-pid': str(os.getpid())})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=False, timeout=60)
+    assert done.returncode < 0
+    script = [sys.executable, "-m", "krea_aleph", "recover", "--exclusive", "--settle", "0"]
+    found = subprocess.run(
+        script, env=environment, check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (found.returncode, found.stdout) == (0, f"{server.jobs[0].id}\n"), found.stderr
