@@ -20,7 +20,7 @@ from krea_aleph.errors import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 # The library's hints speak of its calls, which nobody can make at a prompt; commands say the same.
 _CALL: Final = re.compile(r"\b\w+=?\(|\b[a-z_]+=|\.\w+ has ")
@@ -30,8 +30,13 @@ _HINTS: Final[Sequence[tuple[type[KreaError], str]]] = (
     (SubmitUncertainError, "Do not submit again yet: see first whether there is a job."),
     (DownloadError, "The job is done: nothing needs to be paid twice."),
 )
+_ABOUT_MONEY: Final = (JobError, WaitTimeoutError, DownloadError, SubmitUncertainError)
 _IN_THE_WAY: Final = " exists"
 _CHOOSE: Final = "--exists replace overwrites it; --exists keep leaves it, and sends nothing."
+_FIELD_HINTS: Final[Mapping[str, str]] = {
+    "wait_timeout": "It is in seconds; 0 waits for ever.",
+    "intent": "A new attempt at something else needs a name of its own.",
+}
 _NO_KEY: Final = "no API key"
 _GIVE_KEY: Final = (
     "Set KREA_API_KEY to the whole token, or name a file that holds it: --api-key-file FILE."
@@ -52,6 +57,7 @@ class Failure:
         intent: The intent that it is about.
         candidates: Jobs that an uncertain submit may have become.
         go_on: Commands that go on from here.
+        money: Whether people want to be told what it cost; programs are told in any case.
         exit_code: What the command ends with.
     """
 
@@ -64,15 +70,18 @@ class Failure:
     intent: str | None = None
     candidates: tuple[str, ...] = ()
     go_on: tuple[str, ...] = ()
+    money: bool = False
     exit_code: int = FAILED
 
     def document(self) -> dict[str, Any]:
         """Return it as a JSON document."""
-        return {"type": "error", **asdict(self)}
+        facts = asdict(self)
+        del facts["money"]
+        return {"type": "error", **facts}
 
 
-def of_error(error: Exception, go_on: Sequence[str] = ()) -> Failure:
-    """Return what is to be said about an error."""
+def of_error(error: Exception, go_on: Sequence[str] = (), *, paying: bool = False) -> Failure:
+    """Return what is to be said about an error, of a command that pays or of another one."""
     if not isinstance(error, KreaError):
         return Failure(error=type(error).__name__, message=_plain(error))
     asks = not isinstance(error, ConfigError)
@@ -87,6 +96,7 @@ def of_error(error: Exception, go_on: Sequence[str] = ()) -> Failure:
         intent=error.intent,
         candidates=tuple(job.id for job in getattr(error, "candidates", ())),
         go_on=tuple(go_on),
+        money=(paying or isinstance(error, _ABOUT_MONEY)) and code_of(error) != USAGE,
         exit_code=code_of(error),
     )
 
@@ -128,8 +138,11 @@ def _words(error: KreaError) -> tuple[str, str]:
 
 
 def _hint(error: KreaError) -> str:
-    if isinstance(error, InvalidRequestError) and error.problem.endswith(_IN_THE_WAY):
-        return _CHOOSE
+    if isinstance(error, InvalidRequestError):
+        if error.field == "output" and error.problem.endswith(_IN_THE_WAY):
+            return _CHOOSE
+        if error.field in _FIELD_HINTS:
+            return _FIELD_HINTS[error.field]
     for kind, words in _HINTS:
         if isinstance(error, kind):
             return words

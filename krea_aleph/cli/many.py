@@ -28,7 +28,9 @@ def batch(
     manifest_file: Annotated[
         str,
         Parameter(
-            name="MANIFEST", help="A CSV or JSONL file with columns video and prompt; - for stdin."
+            name="MANIFEST",
+            allow_leading_hyphen=True,  # - alone is a name here
+            help="A CSV or JSONL file with columns video and prompt; - for stdin.",
         ),
     ],
     /,

@@ -17,7 +17,6 @@ from contextlib import suppress
 from typing import Any, Final, Protocol, TextIO
 
 from krea_aleph.cli import documents, words
-from krea_aleph.cli.exits import USAGE
 from krea_aleph.errors import one_line
 
 TYPE_CHECKING = False
@@ -249,8 +248,8 @@ def told(failure: Failure) -> list[tuple[str, str]]:
     """Return the lines that say what went wrong, each with its name."""
     name = "interrupted" if failure.error == "Interrupted" else "error"
     rows = [(name, failure.message)]
-    if failure.charged is not None and failure.exit_code != USAGE:  # with that nothing is sent
-        rows += [("charged", failure.charged), ("resubmit", failure.resubmit or "")]
+    if failure.money:
+        rows += [("charged", failure.charged or ""), ("resubmit", failure.resubmit or "")]
     if failure.hint:
         rows += [("hint", failure.hint)]
     if failure.job_id is not None:

@@ -37,6 +37,7 @@ class Common:
         Parameter(
             env_var="KREA_API_KEY_FILE",
             metavar="FILE",
+            allow_leading_hyphen=True,
             help="A file that holds the API key, - for stdin. Otherwise KREA_API_KEY has it.",
         ),
     ] = None

@@ -132,7 +132,8 @@ class Session:
 
     def failure(self, error: Exception) -> Failure:
         """Return what is to be said about an error, and how to go on."""
-        return failures.of_error(error, self._ways_on(error))
+        paying = self.variants or self.batch
+        return failures.of_error(error, self._ways_on(error), paying=paying)
 
     def _ways_on(self, error: Exception) -> list[str]:
         if isinstance(error, SubmitUncertainError) and error.intent is not None:

@@ -163,7 +163,7 @@ def _diff(
     try:
         changes, remarks = compare(file, save)
     except StepError as error:
-        hint = f"{error.step}: see `krea-aleph contract diff --help`."
+        hint = f"The step that failed is {error.step}; see: krea-aleph contract diff --help"
         failure = Failure(
             error="StepError", message=error.problem, hint=hint, exit_code=error.exit_code
         )

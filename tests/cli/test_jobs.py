@@ -156,6 +156,9 @@ def test_the_key_may_come_from_a_file(krea: Krea, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("KREA_API_KEY_FILE", "key")
     assert krea("list", api_key="wrong").code == 0
     assert krea("list", "--api-key-file", "no-such-file").code == 2
+    with Path("key").open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        assert krea("list", "--api-key-file", "-", api_key="wrong").code == 0
 
 
 def test_options_win_over_the_environment(krea: Krea, monkeypatch: pytest.MonkeyPatch) -> None:

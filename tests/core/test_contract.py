@@ -11,6 +11,7 @@ import pytest
 
 from krea_aleph import contract
 from krea_aleph.clocks import RealClock
+from krea_aleph_api import constraints, options  # what is taken away below must be there
 
 
 def test_the_pinned_contract() -> None:
@@ -26,6 +27,26 @@ def test_the_pinned_contract() -> None:
     assert contract.generator == pinned.generator
     with pytest.raises(AttributeError, match="nonsense"):
         contract.nonsense  # type: ignore[attr-defined]  # noqa: B018 - asking is the test
+
+
+def test_the_optional_fields() -> None:
+    """Their names, words and limits are data, for whoever builds a form or a command line of them.
+
+    They are the same with the generated client imported and without.
+    """
+    assert options.AlephOptions.__annotations__.keys() == contract.options().keys()
+    assert constraints.ALEPH_REQUEST["properties"].keys() > contract.options().keys()
+    found = contract.options()
+    assert contract.options.__wrapped__() == found
+    alone = {name: sys.modules.pop(f"krea_aleph_api.{name}") for name in ("options", "constraints")}
+    try:
+        assert contract.options.__wrapped__() == found
+    finally:
+        sys.modules.update({f"krea_aleph_api.{name}": module for name, module in alone.items()})
+    assert found["ratio"].name == "ratio"
+    assert found["ratio"].description.startswith("Width and height of the result in pixels.")
+    assert "1280:720" in found["ratio"].schema["enum"]
+    assert all(option.description and option.schema for option in found.values())
 
 
 def test_without_the_generated_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1019,3 +1019,17 @@ def test_the_library_does_not_load_it() -> None:
 def test_the_example_of_the_module() -> None:
     """The module's own example is true."""
     assert doctest.testmod(manifest).failed == 0
+
+
+def test_one_row_is_read_as_a_table_is() -> None:
+    """A form or a command line, which have texts alone, get the item that they stand for."""
+    row = {"video": URL, "prompt": "make it snow", "seed": "7"}
+    assert manifest.item(row) == SNOW
+    assert manifest.item({**row, "video": "in.mp4"}, root="/clips")["video"] == "/clips/in.mp4"
+    assert manifest.item({**row, "seed": "-1"}, checks="off")["options"] == {"seed": -1}
+    with pytest.raises(InvalidRequestError, match=r"^seed: 'seven' is not a number\. Write"):
+        manifest.item({**row, "seed": "seven"})
+    with pytest.raises(InvalidRequestError, match="it is none of the columns"):
+        manifest.item({**row, "sede": "7"})
+    with pytest.raises(InvalidRequestError, match="is no mapping of columns"):
+        manifest.item(cast("Any", [URL, "make it snow"]))

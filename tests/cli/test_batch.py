@@ -1,0 +1,82 @@
+"""`batch`: a manifest, a folder, and what is said about each row."""
+
+from pathlib import Path
+
+import pytest
+
+from krea_aleph.emulator import Fault
+
+from .conftest import Krea
+
+
+@pytest.fixture
+def shots(clip: str) -> str:
+    """The name of a manifest with three rows."""
+    rows = "".join(f"{clip},{prompt},{prompt}.mp4\n" for prompt in ("snow", "rain", "night"))
+    Path("shots.csv").write_text(f"video,prompt,output\n{rows}")
+    return "shots.csv"
+
+
+def test_every_row_gets_its_file(krea: Krea, shots: str) -> None:
+    """The results are in the folder; what is printed counts them."""
+    done = krea("batch", shots, "--out", "o")
+    assert (done.code, done.out) == (0, "3 done, 0 failed\n")
+    assert {path.name for path in Path("o").iterdir()} == {"snow.mp4", "rain.mp4", "night.mp4"}
+
+
+def test_the_same_batch_again_pays_for_nothing(krea: Krea, shots: str) -> None:
+    """Only what is missing is done."""
+    krea("batch", shots, "--out", "o")
+    Path("o/rain.mp4").unlink()
+    assert krea("batch", shots, "--out", "o").code == 0
+    assert Path("o/rain.mp4").exists()
+    assert krea.emulator.accepted == 3
+
+
+def test_a_row_that_fails_stops_no_other(krea: Krea, shots: str) -> None:
+    """The exit code says that something failed, the lines say what."""
+    krea.emulator.outcome(status="failed", error={"code": "nsfw", "message": "blocked"})
+    done = krea("batch", shots, "--out", "o")
+    assert (done.code, done.out) == (3, "2 done, 1 failed\n")
+    assert "was rejected by moderation: nsfw: blocked." in done.err
+
+
+def test_a_submit_without_an_answer_is_told_apart(krea: Krea, shots: str) -> None:
+    """Exit code 5: somebody has to look before more is paid."""
+    krea.emulator.fault(Fault(operation="create_aleph_job", drop="after"))
+    assert krea("batch", shots, "--out", "o").code == 5
+
+
+def test_an_empty_balance_ends_it(krea: Krea, shots: str) -> None:
+    """Exit code 6, and nothing more is submitted."""
+    krea.emulator.credits = 0
+    assert krea("batch", shots, "--out", "o").code == 6
+    assert krea.emulator.accepted == 0
+
+
+def test_limits_are_kept(krea: Krea, shots: str) -> None:
+    """How many are paid for, and how many failures are too many."""
+    assert krea("batch", shots, "--out", "o", "--max-submits", "1").out == "1 done, 0 failed\n"
+    assert krea.emulator.accepted == 1
+    krea.emulator.outcome(status="failed", times=None)
+    done = krea("batch", shots, "--out", "o", "--stop-after-failures", "1", "--max-inflight", "1")
+    assert done.code == 3
+    assert "the batch has stopped after 1 failure" in done.err
+
+
+def test_outcomes_come_in_order_when_wanted(krea: Krea, shots: str) -> None:
+    """`--ordered` tells rows as they stand in the manifest."""
+    done = krea("batch", shots, "--out", "o", "--ordered", "--json")
+    indexes = [one["index"] for one in done.documents if one["type"] == "outcome"]
+    assert indexes == [0, 1, 2]
+
+
+def test_a_manifest_may_come_from_a_pipe(
+    krea: Krea, clip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """- is the standard input."""
+    Path("in.csv").write_text(f"video,prompt\n{clip},snow\n")
+    with Path("in.csv").open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        assert krea("batch", "--out", "o", "-").code == 0
+    assert krea("batch", "--out", "o", "in.csv", "--ordered").code == 0

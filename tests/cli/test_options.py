@@ -1,0 +1,109 @@
+"""Options that come from the contract: what is new upstream is an option without an edit here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from krea_aleph import contract
+from krea_aleph.cli import params
+from krea_aleph.contract import Option
+from krea_aleph.emulator import Emulator
+
+from .conftest import URL
+
+# A program whose contract has further fields, one of them with a name that is taken here.
+GROWN = """
+import sys
+from types import SimpleNamespace
+import krea_aleph_api.constraints as constraints
+import krea_aleph_api.options as options
+properties = constraints.ALEPH_REQUEST["properties"]
+properties["quality"] = {"type": "string", "enum": ["low", "high"]}
+properties["upscale"] = {"type": "boolean"}
+properties["output"] = {"type": "object"}
+constraints.WIRE_NAMES = {"output_": "output"}
+options.AlephOptions.__annotations__ |= {"quality": str, "upscale": bool, "output_": object}
+words = options.AlephOptions.__doc__.rstrip()
+options.AlephOptions.__doc__ = words + "\\n        quality: How good it\\n            shall be.\\n"
+from krea_aleph.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def grown(environment: dict[str, str]) -> dict[str, str]:
+    """The environment of a program with a newer contract."""
+    return {**environment, "COLUMNS": "100"}
+
+
+def run(environment: dict[str, str], *arguments: str) -> str:
+    """Run the command with a newer contract, and return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", GROWN, *arguments],
+        env=environment,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_new_field_is_in_the_help(grown: dict[str, str]) -> None:
+    """With its words, its choices and its kind."""
+    page = run(grown, "submit", "--help")
+    assert "--quality TEXT " in page
+    assert "How good it shall be. One of low, high." in " ".join(page.replace("│", " ").split())
+    assert "--upscale true|false" in page
+
+
+def test_a_new_field_is_sent_as_the_contract_has_it(grown: dict[str, str]) -> None:
+    """A text becomes what the contract asks for; a taken name has another spelling."""
+    options = ["--quality", "high", "--upscale", "true", "--contract-output", '{"a": 1}']
+    printed = run(grown, "run", URL, "snow", "-o", "out.mp4", "--dry-run", "--json", *options)
+    body = json.loads(printed.splitlines()[-1])["body"]
+    assert (body["quality"], body["upscale"], body["output"]) == ("high", True, {"a": 1})
+
+
+def test_the_options_of_the_contract_are_read_without_the_client() -> None:
+    """The data of the generated package comes alone: nothing that speaks HTTP is imported."""
+    code = (
+        "import sys; from krea_aleph import contract; print(list(contract.options()));"
+        "print('krea_aleph_api' in sys.modules, 'httpx' in sys.modules)"
+    )
+    printed = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert printed.splitlines() == [str(list(contract.options())), "False False"]
+
+
+def test_options_are_the_same_with_the_client_and_without() -> None:
+    """Both ways read one file."""
+    from krea_aleph import AlephOptions  # noqa: PLC0415 - from here on the client is there
+
+    assert set(contract.options()) == set(AlephOptions.__annotations__)
+    assert contract.options()["ratio"].description.startswith("Width and height")
+    assert "enum" in contract.options()["ratio"].schema
+
+
+@pytest.mark.parametrize(
+    ("name", "spelled"),
+    [("quality", "--quality"), ("store_", "--contract-store"), ("from_", "--from")],
+)
+def test_a_name_that_is_ours_gets_another_spelling(name: str, spelled: str) -> None:
+    """No field of the contract can take an option of ours away."""
+    found, annotation, default = params.field_of(Option(name, "", {}))
+    assert (found, default) == (name, None)
+    assert annotation.__metadata__[0].name == (spelled,)
+
+
+def test_every_command_can_be_completed(server: Emulator, environment: dict[str, str]) -> None:
+    """The scripts for shells know the commands, and the shell itself takes them."""
+    del server
+    for shell in ("bash", "zsh", "fish", "powershell"):
+        script = run(environment, "completion", shell)
+        assert "recover" in script
+        Path(f"completion.{shell}").write_text(script)
+    subprocess.run(["/bin/bash", "-n", "completion.bash"], check=True)
