@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from krea_aleph.models import Asset, Cancellation, Job, Progress, Saved, Update
+    from krea_aleph.models import Asset, Cancellation, Job, Saved, Update
     from krea_aleph.outcomes import Failed, Succeeded
 
 Document = dict[str, Any]
@@ -43,17 +43,6 @@ def update(news: Update) -> Document:
         "poll_faults": news.poll_faults,
         "next_look": round(news.next_look, 3),
         "source": news.source,
-    }
-
-
-def progress(news: Progress) -> Document:
-    """Return how far a transfer is."""
-    return {
-        "type": "progress",
-        "direction": news.direction,
-        "done": news.done,
-        "total": news.total,
-        "job_id": news.job_id,
     }
 
 
