@@ -50,4 +50,3 @@ def _seconds(command: list[str], environment: Mapping[str, str]) -> float:
         command, check=True, stdout=subprocess.DEVNULL, env={**environment, "COLUMNS": "80"}
     )
     return time.perf_counter() - started
-

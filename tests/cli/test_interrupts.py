@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -70,19 +69,14 @@ def begin(environment: dict[str, str]) -> Iterator[Begin]:
             process.kill()
 
 
-@contextmanager
-def held(server: Emulator) -> Iterator[None]:
-    """Let the next job run until the block ends."""
-    server.outcome(seconds=1000)
-    yield
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
 def test_once_leaves_the_job_and_says_how_to_go_on(
     server: Emulator, begin: Begin, program: Start, number: signal.Signals
 ) -> None:
     """The command that is printed fetches the result of the job that was left."""
-    server.outcome(seconds=2)
+    server.outcome(seconds=1)
     running = begin(*RUN)
     running.until("queued")
     running.signal(number)
@@ -101,7 +95,7 @@ def test_once_leaves_the_job_and_says_how_to_go_on(
 
 def test_the_same_command_goes_on_as_well(server: Emulator, begin: Begin, program: Start) -> None:
     """Who repeats the command does not pay again."""
-    server.outcome(seconds=2)
+    server.outcome(seconds=1)
     running = begin(*RUN)
     running.until("queued")
     running.signal(signal.SIGINT)
@@ -158,7 +152,7 @@ def test_a_batch_says_what_is_left_and_goes_on(
 ) -> None:
     """The same command finishes what was left, and pays for nothing twice."""
     Path("shots.csv").write_text("video,prompt\n" + f"{URL},a\n{URL},b\n")
-    server.outcome(seconds=2, times=2)
+    server.outcome(seconds=1, times=2)
     running = begin("batch", "shots.csv", "--out", "o")
     running.until("queued")
     running.until("queued")

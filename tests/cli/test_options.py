@@ -9,10 +9,10 @@ import pytest
 
 from krea_aleph import contract
 from krea_aleph.cli import params
+from krea_aleph.cli.commands import COMMANDS
 from krea_aleph.contract import Option
-from krea_aleph.emulator import Emulator
 
-from .conftest import URL
+from .conftest import URL, Krea
 
 # A program whose contract has further fields, one of them with a name that is taken here.
 GROWN = """
@@ -99,11 +99,28 @@ def test_a_name_that_is_ours_gets_another_spelling(name: str, spelled: str) -> N
     assert annotation.__metadata__[0].name == (spelled,)
 
 
-def test_every_command_can_be_completed(server: Emulator, environment: dict[str, str]) -> None:
-    """The scripts for shells know the commands, and the shell itself takes them."""
-    del server
-    for shell in ("bash", "zsh", "fish", "powershell"):
-        script = run(environment, "completion", shell)
-        assert "recover" in script
-        Path(f"completion.{shell}").write_text(script)
-    subprocess.run(["/bin/bash", "-n", "completion.bash"], check=True)
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
+def test_every_command_can_be_completed(krea: Krea, shell: str) -> None:
+    """The scripts for shells know the commands and their options."""
+    script = krea("completion", shell).out
+    for command in COMMANDS:
+        assert command.name in script
+    assert "dry-run" in script
+
+
+def test_the_shell_takes_its_completion(krea: Krea) -> None:
+    """It offers the commands, as somebody sees who presses the tabulator."""
+    Path("completion.bash").write_text(krea("completion", "bash").out)
+    code = (
+        "source completion.bash; COMP_WORDS=(krea-aleph re); COMP_CWORD=1;"
+        ' _krea_aleph; echo "${COMPREPLY[@]}"'
+    )
+    shown = subprocess.check_output(["/bin/bash", "-c", code], text=True)
+    assert shown.split() == ["recover"]
+
+
+def test_completion_is_installed_where_the_shell_looks(krea: Krea) -> None:
+    """The path is printed."""
+    path = Path(krea("completion", "fish", "--install").out.strip())
+    assert path.is_relative_to(Path.home())
+    assert "recover" in path.read_text()

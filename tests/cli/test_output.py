@@ -21,7 +21,10 @@ def control_characters(text: str) -> set[str]:
     return {sign for sign in text if not sign.isprintable() and sign not in "\n\t"}
 
 
-@pytest.mark.parametrize("variables", [{}, {"FORCE_COLOR": "1"}, {"TERM": "xterm-256color"}])
+@pytest.mark.parametrize(
+    "variables",
+    [{}, {"FORCE_COLOR": "1"}, pytest.param({"TERM": "xterm"}, marks=pytest.mark.long)],
+)
 def test_what_is_piped_has_no_control_characters(
     program: Start, server: Emulator, variables: dict[str, str]
 ) -> None:
@@ -81,7 +84,9 @@ def test_a_closed_pipe_is_no_traceback(
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437"])
+@pytest.mark.parametrize(
+    "encoding", ["ascii", "cp1252", pytest.param("cp437", marks=pytest.mark.long)]
+)
 def test_a_console_that_lacks_letters_shows_others(
     program: Start, clip: str, encoding: str
 ) -> None:

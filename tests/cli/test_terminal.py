@@ -92,7 +92,7 @@ def read(terminal: int) -> str:
 @pytest.mark.parametrize("columns", [80, 200])
 def test_a_run(record: Record, server: Emulator, clip: str, columns: int) -> None:
     """One line a job while it runs; what is left is what is worth keeping."""
-    server.outcome(seconds=1.5, statuses={"processing": 0.5, "sampling": 0.5})
+    server.outcome(seconds=1, statuses={"processing": 0.5, "sampling": 0.5})
     seen = record(columns, "run", clip, "make it snow", "-o", "out.mp4")
     assert seen.code == 0
     assert seen.last == (
@@ -110,7 +110,7 @@ def test_a_run(record: Record, server: Emulator, clip: str, columns: int) -> Non
 @pytest.mark.parametrize("columns", [80, 200])
 def test_a_batch(record: Record, server: Emulator, clip: str, columns: int) -> None:
     """A table of what is in flight, and a line for each row that failed."""
-    server.outcome(seconds=1.5, times=None, statuses={"processing": 0.5, "sampling": 0.5})
+    server.outcome(seconds=1, times=None, statuses={"processing": 0.5, "sampling": 0.5})
     Path("shots.csv").write_text(
         f"video,prompt,seed\n{clip},make it snow,1\n{clip},make it rain,seven\n{clip},night,3\n"
     )
@@ -126,7 +126,7 @@ def test_a_batch(record: Record, server: Emulator, clip: str, columns: int) -> N
     assert seen.cursor_shown
 
 
-@pytest.mark.parametrize("columns", [20, 40])
+@pytest.mark.parametrize("columns", [20, pytest.param(40, marks=pytest.mark.long)])
 def test_a_terminal_that_is_too_narrow(
     record: Record, server: Emulator, clip: str, columns: int
 ) -> None:
