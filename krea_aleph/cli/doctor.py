@@ -7,7 +7,7 @@ import platform
 import re
 import shutil
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -25,7 +25,7 @@ from krea_aleph.errors import KreaError, one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     import httpx
 
@@ -89,17 +89,29 @@ def _looked(
     )
     yield _extras()
     yield _contract()
+    yield from _account(session, common, keeping, send_key=send_key)
+    yield _disk("disk", Path.cwd(), "Results are saved here unless --output says otherwise.")
+    yield _disk("state", state_folder(), "Name another file with --store.")
+
+
+def _account(
+    session: Session, common: Common, keeping: Keeping, *, send_key: bool
+) -> Iterator[Check]:
+    """Look at all that needs a client; without a key at what needs none."""
     try:
         with session.client(common) as aleph:
             yield Check("key", "ok", "there is one, not shown")
-            yield from _network(common, aleph, send_key=send_key)
+            if (yield from _network(common, aleph)):
+                yield _key_works(aleph, send_key=send_key)
             yield _store(keeping, aleph)
     except KreaError as error:
         failure = session.failure(error)
-        name = "key" if failure.message.startswith(("no API key", "--api-key")) else "settings"
-        yield Check(name, "fail", failure.message, failure.hint)
-    yield _disk("disk", Path.cwd(), "Results are saved here unless --output says otherwise.")
-    yield _disk("state", state_folder(), "Name another file with --store.")
+        keyless = failure.message.startswith(("no API key", "--api-key"))
+        yield Check("key" if keyless else "settings", "fail", failure.message, failure.hint)
+        if keyless:
+            nobody: Any = {"api_key": lambda: ""}
+            with session.client(replace(common, api_key_file=None), **nobody) as aleph:
+                yield from _network(common, aleph)
 
 
 def _extras() -> Check:
@@ -143,17 +155,18 @@ def _contract() -> Check:
     return Check("contract", "ok", words)
 
 
-def _network(common: Common, aleph: Aleph, *, send_key: bool) -> Iterator[Check]:
+def _network(common: Common, aleph: Aleph) -> Generator[Check, None, bool]:
+    """Look at the way to the host, and return whether it was reached."""
     proxy = aleph.proxy
     yield Check("proxy", "ok", proxy or "none")
     answer = _reach(common, aleph)
     if isinstance(answer, Check):
         yield answer
-        return
+        return False
     yield Check("host", "ok", f"{aleph.base_url} answers ({answer.status_code})")
     yield _tls(aleph)
     yield _clock(answer)
-    yield _key_works(aleph, send_key=send_key)
+    return True
 
 
 def _reach(common: Common, aleph: Aleph) -> Any:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _PER_SECOND: Final = 4
 _MOST_ROWS: Final = 10
+_SHORT_ID: Final = 8
 _TO_THE_SECOND: Final = len("2026-01-31T12:00:00")
 _STYLES: Final = {"error": "bold red", "interrupted": "bold yellow"}
 
@@ -181,7 +182,8 @@ class Live(Lines):
         with self._lock:
             lines = [self._fitting(text) for _, text in self._transfers.values()][:_MOST_ROWS]
             if self._job is not None:
-                lines += [self._fitting(f"{self._job[0]} {self._job[1].text()}")]
+                job_id, line = self._job
+                lines += [self._fitting(f"{job_id[:_SHORT_ID]} {line.text()}")]
             crowd = bool(self._flights or any(self._counts.values()))
             return Group(*([self._crowd()] if crowd else []), *lines)
 

@@ -122,6 +122,8 @@ def submit(
             extra_body=order.extra_body,
             **order.item.get("options", {}),
         )
+    if session.job_id is None:
+        session.out.accepted(job.id, before=True)
     session.out.note(f"{words.status(job)}; wait for it with: {session.resume(job.id)}")
     session.out.result(documents.job(job), job.id)
 

@@ -42,6 +42,10 @@ class Writer(Protocol):
         """Say something beside the result."""
         ...
 
+    def accepted(self, job_id: str, *, before: bool) -> None:
+        """Say which job it is that was paid for, now or before."""
+        ...
+
     def update(self, news: Update) -> None:
         """Show a change of a job."""
         ...
@@ -133,6 +137,10 @@ class Documents:
         """Say something beside the result."""
         self._write({"type": "note", "message": text})
 
+    def accepted(self, job_id: str, *, before: bool) -> None:
+        """Say which job it is that was paid for."""
+        self._write({"type": "accepted", "job_id": job_id, "before": before})
+
     def update(self, news: Update) -> None:
         """Show a change of a job."""
         self._write(documents.update(news))
@@ -196,6 +204,11 @@ class Lines:
         """Say something beside the result."""
         self._err.line(text)
 
+    def accepted(self, job_id: str, *, before: bool) -> None:
+        """Say which job it is: it must be known whatever becomes of this program."""
+        again = "the same was submitted before, as" if before else "submitted as"
+        self.note(f"{again} job {job_id}{'; --new makes another one' if before else ''}")
+
     def update(self, news: Update) -> None:
         """Show a change of a job."""
         self.note(f"{news.job.id}: {words.line(news)}")
@@ -220,6 +233,8 @@ class Lines:
         """Show what became of one item of a batch."""
         if failure is not None:
             self.note(f"item {result.index}: {words.sentences(failure.message, failure.hint)}")
+            for command in failure.go_on:
+                self.note(f"item {result.index}: go on with: {command}")
             return
         files = getattr(result, "saved", None)
         self.note(f"item {result.index}: {words.saved(files) if files else 'done'}")

@@ -99,6 +99,8 @@ class Session:
 
     def update(self, news: Update) -> None:
         """Take note of a change of the job, and show it."""
+        if self.variants and self.job_id is None:
+            self.out.accepted(news.job.id, before=True)
         self.job_id = news.job.id
         self.out.update(news)
 
@@ -106,8 +108,9 @@ class Session:
         """Take note of what the library tells, and show what people want to know."""
         if self.batch and event.kind in {"submitted", "changed"} and event.job_id is not None:
             self.out.flight(event.job_id, str(event.attributes.get("status", "")))
-        elif event.kind == "submitted":
+        elif event.kind == "submitted" and event.job_id is not None:
             self.job_id = event.job_id
+            self.out.accepted(event.job_id, before=False)
         elif event.kind == "left":
             self.left = str(event.attributes.get("outcome", ""))
         elif event.kind == "transfer":
@@ -139,8 +142,8 @@ class Session:
         if isinstance(error, SubmitUncertainError) and error.intent is not None:
             store = words_again(self._keeping or Keeping())
             return [self.command("recover", error.intent, *store)]
-        if not isinstance(error, KreaError):
-            return []
+        if self.batch or not isinstance(error, KreaError):
+            return []  # a batch is gone on with by its own command
         if failures.resumable(error) and error.job_id is not None:
             return [self.resume(error.job_id)]
         if error.job_id is not None and error.resubmit == "safe" and self.variants:

@@ -1,6 +1,8 @@
 """`doctor`: what may be wrong here, and what to do about it."""
 
 import socket
+import ssl
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -60,11 +62,14 @@ def test_offline_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_missing_key_is_told_with_the_remedy(capsys: pytest.CaptureFixture[str]) -> None:
     """Who has no key learns where it goes."""
-    code = main(["doctor", "--json"])
+    with Emulator(render=False) as emulator:
+        code = main(["doctor", "--json"], base_url=emulator.base_url)
     found = checks(Done(code, *capsys.readouterr()))
     assert code == 3
     assert found["key"]["state"] == "fail"
     assert "KREA_API_KEY" in found["key"]["advice"]
+    assert found["host"]["state"] == "ok"
+    assert "account" not in found
 
 
 def test_a_setting_that_cannot_work_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,12 +130,9 @@ def test_a_clock_that_is_wrong_is_told(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_certificate_that_nobody_has_vouched_for_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """As behind a proxy that opens TLS: the remedy is named."""
-    import ssl  # noqa: PLC0415 - this test's own
-    import threading  # noqa: PLC0415 - likewise
-
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -149,7 +151,6 @@ def test_a_certificate_that_nobody_has_vouched_for_fails(
     found = checks(Done(code, *capsys.readouterr()))
     assert found["tls"]["state"] == "fail"
     assert "SSL_CERT_FILE" in found["tls"]["advice"]
-    del tmp_path, monkeypatch
 
 
 def test_an_old_contract_is_worth_a_look(krea: Krea, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,8 +23,10 @@ def test_the_same_command_again_pays_once(krea: Krea, clip: str) -> None:
     """A command that is run again goes on with the job that it has started."""
     krea("run", clip, "make it snow", "-o", "out.mp4")
     Path("out.mp4").unlink()
-    assert krea("run", clip, "make it snow", "-o", "out.mp4").code == 0
-    assert krea.emulator.accepted == 1
+    done = krea("run", clip, "make it snow", "-o", "out.mp4")
+    assert (done.code, krea.emulator.accepted) == (0, 1)
+    (job,) = krea.emulator.jobs
+    assert f"the same was submitted before, as job {job.id}; --new makes another one" in done.err
 
 
 def test_another_file_is_another_variant(krea: Krea, clip: str) -> None:

@@ -106,8 +106,8 @@ def test_a_run_tells_the_job_before_it_waits(krea: Krea, clip: str) -> None:
     documents = krea("run", clip, "snow", "-o", "out.mp4", "--json").documents
     (job,) = krea.emulator.jobs
     kinds = [document["type"] for document in documents]
-    assert kinds[:2] == ["transfer", "update"]
-    assert documents[1]["job_id"] == job.id
+    assert kinds[:3] == ["transfer", "accepted", "update"]
+    assert documents[1] == {"type": "accepted", "job_id": job.id, "before": False}
     saved = documents[-1]
     assert saved["paths"] == ["out.mp4"]
     assert saved["size_bytes"] == Path("out.mp4").stat().st_size
