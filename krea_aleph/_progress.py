@@ -9,23 +9,29 @@ from krea_aleph.models import Progress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from krea_aleph._config import Config
     from krea_aleph._saving import PartFile
     from krea_aleph._steps import Body, Request, Sink
-    from krea_aleph.models import Direction
+    from krea_aleph.models import Clock, Direction
 
 # Often enough for an eye, and nothing beside what moving the bytes costs.
 _PAUSE: Final = 0.1
 
 
 class _Meter:
-    """Calls the client's ``on_progress`` for one transfer, ten times a second at most."""
+    """Calls a listener for one transfer, ten times a second at most."""
 
-    def __init__(self, config: Config, direction: Direction, job_id: str | None) -> None:
-        self._listener = config.on_progress
-        self._clock = config.clock
+    def __init__(
+        self,
+        listener: Callable[[Progress], None],
+        clock: Clock,
+        direction: Direction,
+        job_id: str | None = None,
+    ) -> None:
+        self._listener = listener
+        self._clock = clock
         self._direction: Direction = direction
         self._job_id = job_id
         self._told: float | None = None
@@ -37,8 +43,7 @@ class _Meter:
             return
         self._told = moment
         try:
-            if self._listener is not None:
-                self._listener(Progress(self._direction, done, total, self._job_id))
+            self._listener(Progress(self._direction, done, total, self._job_id))
         except Exception:  # noqa: BLE001 - whatever it is, the job comes first
             LOGGER.exception("on_progress raised; the job is not affected")
 
@@ -86,11 +91,12 @@ def telling(config: Config, request: Request) -> Request:
     """Return a request that tells how far its body is, if anybody wants to know."""
     if config.on_progress is None or request.body is None:
         return request
-    return request._replace(body=_MeteredBody(request.body, _Meter(config, "upload", None)))
+    meter = _Meter(config.on_progress, config.clock, "upload")
+    return request._replace(body=_MeteredBody(request.body, meter))
 
 
 def telling_sink(config: Config, part: PartFile, job_id: str) -> Sink:
     """Return a sink that tells how far it is, if anybody wants to know."""
     if config.on_progress is None:
         return part
-    return _MeteredSink(part, _Meter(config, "download", job_id))
+    return _MeteredSink(part, _Meter(config.on_progress, config.clock, "download", job_id))

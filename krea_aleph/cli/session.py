@@ -14,7 +14,13 @@ from urllib.parse import urlsplit
 from krea_aleph.cli import failures
 from krea_aleph.cli.commands import joined, program
 from krea_aleph.cli.params import Common, Keeping, Patience, words_again
-from krea_aleph.errors import ConfigError, KreaError, KreaWarning, SubmitUncertainError
+from krea_aleph.errors import (
+    ConfigError,
+    KreaError,
+    KreaWarning,
+    StoreError,
+    SubmitUncertainError,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,8 +91,7 @@ class Session:
                 configured["abandon"] = patience.abandon
             aleph = closing.enter_context(Aleph(**configured))
             if keeping is not None:
-                path = store_path(keeping, aleph.base_url)
-                path.parent.mkdir(parents=True, exist_ok=True)
+                path = _made(store_path(keeping, aleph.base_url))
                 self._store = store = closing.enter_context(SQLiteStore(path))
                 aleph = aleph.with_options(store=store, exclusive=keeping.exclusive)
             yield aleph
@@ -231,6 +236,16 @@ def store_path(keeping: Keeping, base_url: str) -> Path:
     host = urlsplit(base_url).netloc
     name = "".join(sign if sign.isalnum() or sign in ".-" else "_" for sign in host)
     return state_folder() / f"{name}.sqlite3"
+
+
+def _made(path: Path) -> Path:
+    """Make the folder of a store, and return the store's path."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"the folder {str(path.parent)!r} cannot be made: {error.strerror}."
+        raise StoreError(message, hint="Name another file with --store.") from error
+    return path
 
 
 def state_folder() -> Path:

@@ -121,6 +121,7 @@ def test_list_shows_as_many_as_wanted(krea: Krea) -> None:
     assert not krea("list", "--status", "failed").out
     assert not krea("list", "--until", "2001-01-01").out
     assert krea("list", "--since", "yesterday").code == 2
+    assert krea("list", "--limit", "-1").code == 2
 
 
 def test_cancel_says_what_came_of_it(krea: Krea) -> None:
@@ -178,6 +179,19 @@ def test_submits_are_written_down_in_the_state_folder(krea: Krea) -> None:
     with SQLiteStore(Path("state/krea-aleph") / f"{host}.sqlite3") as store:
         (record,) = store.find("default", ["accepted"])
     assert record.intent.startswith("cli:")
+
+
+def test_a_state_folder_that_cannot_be_made_is_told(
+    krea: Krea, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is sent, and without a traceback."""
+    Path("file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(Path("file").absolute()))
+    done = krea("submit", URL, "snow")
+    assert done.code == 3
+    assert "cannot be made: Not a directory" in done.err
+    assert "hint:      Name another file with --store." in done.err
+    assert krea.emulator.accepted == 0
 
 
 def test_commands_that_go_on_reach_the_same_account(krea: Krea) -> None:

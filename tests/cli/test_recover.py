@@ -41,6 +41,16 @@ def test_on_a_shared_account_a_human_decides(krea: Krea) -> None:
     assert krea("submit", URL, "snow", "--intent", "shot").out == f"{job.id}\n"
 
 
+def test_that_nothing_was_started_is_told(krea: Krea) -> None:
+    """Where it is proved, submitting again is safe, and the message says so."""
+    krea.emulator.fault(Fault(operation="create_aleph_job", drop="before"))
+    assert krea("submit", URL, "snow", "--intent", "shot", "--exclusive").code == 5
+    done = krea("recover", "shot", "--exclusive")
+    assert (done.code, done.out) == (0, "")
+    assert "no job was started: submitting again is safe" in done.err
+    assert krea("submit", URL, "snow", "--intent", "shot", "--exclusive").code == 0
+
+
 def test_without_a_name_all_that_are_open_are_looked_at(krea: Krea) -> None:
     """One command cleans up after a bad day."""
     lose(krea, "--exclusive")
