@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def run(arguments: Sequence[str], options: ClientOptions) -> int:
     """Run a command line and return its exit code."""
     words = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    out = output.writer(as_json="--json" in words)
+    logging = bool({"--verbose", "-v"}.intersection(words))
+    out = output.writer(as_json="--json" in words, logging=logging)
     session = Session(out, arguments, options)
     try:
         return _run(session)

@@ -126,7 +126,13 @@ def resumable(error: KreaError) -> bool:
     """Whether there is a job to go on with, as far as anybody knows."""
     if isinstance(error, JobError):
         return not error.job.finished
-    return error.job_id is not None and error.resubmit == "never"
+    return error.job_id is not None and error.resubmit == "never" and not cancelling(error)
+
+
+def cancelling(error: KreaError) -> str:
+    """Return what came of cancelling a job that was not waited for any more, if that was asked."""
+    notes = [note for note in getattr(error, "__notes__", ()) if "be cancelled" in note]
+    return " ".join(notes)
 
 
 def _words(error: KreaError) -> tuple[str, str]:
@@ -143,6 +149,8 @@ def _hint(error: KreaError) -> str:
             return _CHOOSE
         if error.field in _FIELD_HINTS:
             return _FIELD_HINTS[error.field]
+    if isinstance(error, WaitTimeoutError) and (notes := cancelling(error)):
+        return notes
     for kind, words in _HINTS:
         if isinstance(error, kind):
             return words

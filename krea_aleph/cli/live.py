@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from contextlib import suppress
+from contextlib import contextmanager
 from typing import Any, Final
 
 from rich.console import Console, Group, RenderableType
@@ -19,7 +19,7 @@ from krea_aleph.errors import one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from krea_aleph.cli.failures import Failure
     from krea_aleph.models import Progress, Update
@@ -79,7 +79,7 @@ class Live(Lines):
 
     def note(self, text: str) -> None:
         """Say something beside the result, above what moves."""
-        with self._hearing():
+        with _forgiving(self._err):
             if self._display is not None:
                 self._display.refresh()  # what moves is printed below it, as it is now
             self._console.print(Text(text), soft_wrap=True)
@@ -101,20 +101,25 @@ class Live(Lines):
             self._transfers[key] = (transfer, transfer.text(news))
         self._show()
 
-    def moved(self, direction: str, size: float, duration: float) -> None:
-        """Say that a transfer has ended."""
+    def moved(self, direction: str, size: float, duration: float, job_id: str | None) -> None:
+        """Say that a transfer has ended; of a batch the table says enough."""
         with self._lock:
-            for key in [key for key in self._transfers if key[0] == direction][:1]:
-                del self._transfers[key]
-            crowd = bool(self._flights or any(self._counts.values()))
-        if not crowd:
-            super().moved(direction, size, duration)
+            self._transfers.pop((direction, job_id), None)
+            crowded = self._crowded
+        if not crowded:
+            super().moved(direction, size, duration, job_id)
+
+    @property
+    def _crowded(self) -> bool:
+        """Whether this is a batch."""
+        return bool(self._flights or any(self._counts.values()))
 
     def flight(self, job_id: str, status: str | None) -> None:
         """Show that a job of a batch is in flight, or with None that it is no more."""
         with self._lock:
             if status is None:
                 self._flights.pop(job_id, None)
+                self._transfers.pop(("download", job_id), None)
             else:
                 begun = self._flights.get(job_id, ("", time.monotonic()))[1]
                 self._flights[job_id] = (one_line(status), begun)
@@ -144,7 +149,7 @@ class Live(Lines):
             shown.add_column(name, overflow="fold")  # an id that was cut is of no use
         for row in rows:
             shown.add_row(*(_cell(name, row.get(name)) for name in columns))
-        with self._hearing(self._out):
+        with _forgiving(self._out):
             self._results.print(shown)
 
     def fail(self, failure: Failure) -> None:
@@ -153,14 +158,14 @@ class Live(Lines):
         for name, text in told(failure):
             heading = "error: " if name == "error" else f"{name + ':':<10} "
             line = Text.assemble((heading, _STYLES.get(name, "dim")), text)
-            with self._hearing():
+            with _forgiving(self._err):
                 self._console.print(line, soft_wrap=True)
 
     def close(self) -> None:
         """Leave the terminal as it was."""
         display, self._display = self._display, None
         if display is not None:
-            with self._hearing():
+            with _forgiving(self._err):
                 display.stop()
 
     def _show(self) -> None:
@@ -175,17 +180,16 @@ class Live(Lines):
                 redirect_stdout=False,
                 redirect_stderr=False,
             )
-        with self._hearing():
+        with _forgiving(self._err):
             display.start()
 
     def _render(self) -> RenderableType:
         with self._lock:
-            lines = [self._fitting(text) for _, text in self._transfers.values()][:_MOST_ROWS]
+            lines = [_fitting(text) for _, text in self._transfers.values()][:_MOST_ROWS]
             if self._job is not None:
                 job_id, line = self._job
-                lines += [self._fitting(f"{job_id[:_SHORT_ID]} {line.text()}")]
-            crowd = bool(self._flights or any(self._counts.values()))
-            return Group(*([self._crowd()] if crowd else []), *lines)
+                lines += [_fitting(f"{job_id[:_SHORT_ID]} {line.text()}")]
+            return Group(*([self._crowd()] if self._crowded else []), *lines)
 
     def _crowd(self) -> RenderableType:
         """Return a batch's table: how many, and those in flight."""
@@ -198,14 +202,13 @@ class Live(Lines):
         for job_id, (status, begun) in list(self._flights.items())[:room]:
             age = words.seconds(time.monotonic() - begun)
             table.add_row(Text(job_id, overflow="ellipsis", no_wrap=True), status, age)
-        more = [self._fitting(f"and {running - room} more")] if running > room else []
-        return Group(self._fitting(counts), table, *more)
+        more = [_fitting(f"and {running - room} more")] if running > room else []
+        return Group(_fitting(counts), table, *more)
 
-    def _fitting(self, text: str) -> Text:
-        return Text(text, no_wrap=True, overflow="ellipsis")
 
-    def _hearing(self, stream: Stream | None = None) -> _Hearing:
-        return _Hearing(stream or self._err)
+def _fitting(text: str) -> Text:
+    """Return a line that is cut where the terminal ends."""
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _cell(name: str, value: object) -> Text:
@@ -214,19 +217,10 @@ def _cell(name: str, value: object) -> Text:
     return Text(text[:_TO_THE_SECOND].replace("T", " ") if name.endswith("_at") else text)
 
 
-class _Hearing:
-    """Forgives a terminal or pipe that has gone away."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
-        # rich ends the process where a pipe is closed.
-        if kind is None or not issubclass(kind, BrokenPipeError | ValueError | SystemExit):
-            return False
-        with suppress(OSError):
-            self._stream.hang_up()
-        return True
+@contextmanager
+def _forgiving(stream: Stream) -> Generator[None]:
+    """Go on where a terminal or pipe has gone away, which rich would end the process for."""
+    try:
+        yield
+    except (BrokenPipeError, ValueError, SystemExit):
+        stream.hang_up()

@@ -71,7 +71,7 @@ def run(
     if order.wish.dry_run:
         _print_check(session, common, order)
         return
-    session.output, session.variants = output, True
+    session.output = output
     checks = order.wish.checks
     with session.client(common, keeping=keeping, patience=patience, checks=checks) as aleph:
         saved = aleph.transform(
@@ -80,7 +80,7 @@ def run(
             output,
             exists=exists,
             on_update=session.update,
-            intent=order.intent(aleph, str(Path(output).absolute())),
+            intent=_named(session, order.intent(aleph, str(Path(output).absolute())), order.wish),
             webhook_url=order.wish.webhook_url,
             keep_upload=not delete_upload,
             extra_body=order.extra_body,
@@ -112,12 +112,11 @@ def submit(
     if order.wish.dry_run:
         _print_check(session, common, order)
         return
-    session.variants = True
     with session.client(common, keeping=keeping, checks=order.wish.checks) as aleph:
         job = aleph.submit(
             order.item["video"],
             order.item["prompt"],
-            intent=order.intent(aleph),
+            intent=_named(session, order.intent(aleph), order.wish),
             webhook_url=order.wish.webhook_url,
             extra_body=order.extra_body,
             **order.item.get("options", {}),
@@ -138,6 +137,8 @@ class _Order(NamedTuple):
     @classmethod
     def of(cls, video: str, prompt: str, fields: Fields | None, wish: Wish) -> _Order:
         """Read the texts of a command line, as a manifest's are read."""
+        if wish.new and wish.intent is not None:
+            raise InvalidRequestError("--new", "another variant under --intent needs another name")
         row = {"video": video, "prompt": prompt, **texts(fields)}
         return cls(wish, manifest.item(row, checks=wish.checks), _extra_body(wish.extra_body))
 
@@ -161,6 +162,13 @@ class _Order(NamedTuple):
         asked = self.check(aleph).fingerprint
         name = f"cli:{sha256(f'{asked}|{output}'.encode()).hexdigest()[:20]}"
         return f"{name}:{secrets.token_hex(4)}" if self.wish.new else name
+
+
+def _named(session: Session, intent: str, wish: Wish) -> str:
+    """Note that from here on something is paid, and under which name."""
+    session.paying, session.intent = True, intent
+    session.variants = wish.intent is None
+    return intent
 
 
 def _extra_body(text: str | None) -> dict[str, Any] | None:

@@ -54,7 +54,7 @@ class Writer(Protocol):
         """Show how far a transfer is; called from any thread."""
         ...
 
-    def moved(self, direction: str, size: float, duration: float) -> None:
+    def moved(self, direction: str, size: float, duration: float, job_id: str | None) -> None:
         """Say that a transfer has ended."""
         ...
 
@@ -148,12 +148,13 @@ class Documents:
     def progress(self, news: Progress) -> None:
         """Show nothing: `moved` says when it has ended."""
 
-    def moved(self, direction: str, size: float, duration: float) -> None:
+    def moved(self, direction: str, size: float, duration: float, job_id: str | None) -> None:
         """Say that a transfer has ended."""
         self._write(
             {
                 "type": "transfer",
                 "direction": direction,
+                "job_id": job_id,
                 "bytes": size,
                 "seconds": round(duration, 3),
             }
@@ -219,8 +220,9 @@ class Lines:
             self._told = time.monotonic()
             self.note(f"{news.direction}: {words.share(news)}")
 
-    def moved(self, direction: str, size: float, duration: float) -> None:
+    def moved(self, direction: str, size: float, duration: float, job_id: str | None) -> None:
         """Say that a transfer has ended."""
+        del job_id
         pace = words.rate(size, duration)
         self.note(f"{direction}ed {words.size(size)}{f', {pace}' if pace else ''}")
 
@@ -279,11 +281,11 @@ def _cell(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def writer(*, as_json: bool) -> Writer:
-    """Return the writer that fits where the streams lead."""
+def writer(*, as_json: bool, logging: bool = False) -> Writer:
+    """Return the writer that fits where the streams lead, and whether there is a log beside it."""
     if as_json:
         return Documents()
-    if not watched():
+    if logging or not watched():
         return Lines()
     from krea_aleph.cli.live import Live  # noqa: PLC0415 - rich, only where somebody watches
 

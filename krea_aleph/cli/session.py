@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from krea_aleph.models import Event, Update
 
 _CANCELLED: Final = frozenset({"cancelled", "requested", "already_cancelled"})
+_LEFT: Final = {
+    None: "the job goes on.",
+    "running": "the job goes on.",
+    "done": "the job is done, its result is not saved.",
+}
 _LOGGER: Final = logging.getLogger("krea_aleph")
 
 
@@ -44,9 +49,11 @@ class Session:
         arguments: The command line.
         options: What an embedding program has given for the client.
         job_id: The job that it is about, once that is known.
+        intent: What a submit is written down as, once that is known.
         output: Where its result is to go.
         left: What became of the job when the command was interrupted, in the library's word.
-        variants: Whether the command can make another variant of what it has made.
+        paying: Whether the command pays for a job.
+        variants: Whether ``--new`` makes another variant of what it has made.
         batch: Whether it is about many jobs.
     """
 
@@ -54,8 +61,10 @@ class Session:
     arguments: Sequence[str]
     options: ClientOptions
     job_id: str | None = None
+    intent: str | None = None
     output: str | None = None
     left: str | None = None
+    paying: bool = False
     variants: bool = False
     batch: bool = False
     _common: Common | None = None
@@ -104,7 +113,7 @@ class Session:
 
     def update(self, news: Update) -> None:
         """Take note of a change of the job, and show it."""
-        if self.variants and self.job_id is None:
+        if self.paying and self.job_id is None:
             self.out.accepted(news.job.id, before=True)
         self.job_id = news.job.id
         self.out.update(news)
@@ -122,7 +131,7 @@ class Session:
             for direction in ("upload", "download"):
                 if direction in event.attributes:
                     size = float(event.attributes[direction])
-                    self.out.moved(direction, size, event.duration or 0.0)
+                    self.out.moved(direction, size, event.duration or 0.0, event.job_id)
         elif event.kind == "paused":
             self.out.note("paused until the account can pay again")
 
@@ -130,29 +139,33 @@ class Session:
         """Return a command that acts for the same account as this one."""
         return joined([*program(), *words, *words_again(self._common or Common())])
 
-    def again(self, *more: str) -> str:
-        """Return this very command."""
-        return joined([*program(), *self.arguments, *more])
+    def again(self, *, new: bool = False) -> str:
+        """Return this very command, or the one that makes another variant."""
+        further = ["--new"] if new and "--new" not in self.arguments else []
+        return joined([*program(), *self.arguments, *further])
 
     def resume(self, job_id: str) -> str:
         """Return the command that goes on with a job."""
         return self.command("wait", job_id, *(["-o", self.output] if self.output else []))
 
+    def recovery(self, intent: str) -> str:
+        """Return the command that finds what became of a submit."""
+        return self.command("recover", intent, *words_again(self._keeping or Keeping()))
+
     def failure(self, error: Exception) -> Failure:
         """Return what is to be said about an error, and how to go on."""
-        paying = self.variants or self.batch
+        paying = self.paying or self.batch
         return failures.of_error(error, self._ways_on(error), paying=paying)
 
     def _ways_on(self, error: Exception) -> list[str]:
         if isinstance(error, SubmitUncertainError) and error.intent is not None:
-            store = words_again(self._keeping or Keeping())
-            return [self.command("recover", error.intent, *store)]
+            return [self.recovery(error.intent)]
         if self.batch or not isinstance(error, KreaError):
             return []  # a batch is gone on with by its own command
         if failures.resumable(error) and error.job_id is not None:
             return [self.resume(error.job_id)]
         if error.job_id is not None and error.resubmit == "safe" and self.variants:
-            return [self.again("--new")]
+            return [self.again(new=True)]
         return []
 
     def interruption(self, error: KeyboardInterrupt) -> Failure:
@@ -161,24 +174,20 @@ class Session:
             told = " ".join(getattr(error, "__notes__", [])) or "nothing was in flight."
             return failures.of_interruption(told, None, [self.again()])
         if self.job_id is None:
-            perhaps = self.left == "perhaps started"
-            said = "a job may have been started: make the same command again to go on."
-            again = [self.again()] if perhaps else []
-            return failures.of_interruption(said if perhaps else "nothing was left.", None, again)
-        words = {
-            "running": "the job goes on.",
-            "done": "the job is done, its result is not saved.",
-            None: "the job goes on.",
-        }.get(self.left, f"the job was asked to be cancelled: {self.left}.")
-        over = self.left in _CANCELLED
-        further = (
-            []
-            if over and not self.variants
-            else [self.again("--new")]
-            if over
-            else [self.resume(self.job_id)]
-        )
-        return failures.of_interruption(words, self.job_id, further)
+            return self._interrupted_early()
+        if self.left in _CANCELLED:
+            further = [self.again(new=True)] if self.variants else []
+        else:
+            further = [self.resume(self.job_id)]
+        asked = f"the job was asked to be cancelled: {self.left}."
+        return failures.of_interruption(_LEFT.get(self.left, asked), self.job_id, further)
+
+    def _interrupted_early(self) -> Failure:
+        """Return what is to be said where no job is known."""
+        if self.left != "perhaps started" or self.intent is None:
+            return failures.of_interruption("nothing was left.", None, [])
+        words = "a job may have been started: see first whether there is one."
+        return failures.of_interruption(words, None, [self.recovery(self.intent)])
 
     def last_words(self) -> str:
         """Return what is said when somebody insists."""

@@ -43,6 +43,12 @@ class Running:
         return self.process.returncode, out, self.told + err
 
 
+def until_asked(server: Emulator, operation: str) -> None:
+    """Return when a request has arrived."""
+    while not any(request.operation == operation for request in server.requests):
+        pass
+
+
 Begin = Callable[..., Running]
 
 
@@ -123,13 +129,30 @@ def test_twice_quits_at_once(server: Emulator, begin: Begin) -> None:
     running = begin(*RUN, "--abandon", "cancel", "--verbose")
     running.until("queued, 0 s")
     running.signal(signal.SIGINT)
-    while not any(request.operation == "delete_job" for request in server.requests):
-        pass  # the cancelling hangs from here on
+    until_asked(server, "delete_job")  # and it hangs from here on
     running.signal(signal.SIGINT)
     code, _, told = running.end()
     assert code == 130
     assert f"job {server.jobs[0].id}; krea-aleph wait {server.jobs[0].id} -o out.mp4" in told
     assert "Traceback" not in told
+
+
+def test_an_interrupted_request_is_looked_for(
+    server: Emulator, begin: Begin, program: Start
+) -> None:
+    """Who interrupts the very request that pays is told how to find out what became of it."""
+    server.fault(Fault(operation="create_aleph_job", stall=float("inf"), accept=True))
+    running = begin(*RUN, "--new", "--exclusive")
+    until_asked(server, "create_aleph_job")
+    running.signal(signal.SIGINT)
+    code, _, told = running.end()
+    assert code == 130
+    assert "interrupted: a job may have been started" in told
+    (command,) = (line.partition("go on:")[2] for line in told.splitlines() if "go on:" in line)
+    words = shlex.split(command)
+    assert words[1] == "recover"
+    done = program(*words[1:], "--settle", "0")
+    assert (done.code, done.out) == (0, f"{server.jobs[0].id}\n"), done.err
 
 
 def test_a_document_says_that_it_was_interrupted(server: Emulator, begin: Begin) -> None:

@@ -44,6 +44,25 @@ def test_new_makes_and_pays_for_another_variant(krea: Krea) -> None:
     assert krea.emulator.accepted == 2
 
 
+def test_a_failed_job_with_a_name_needs_another_name(krea: Krea) -> None:
+    """`--new` goes without a name of the user's: a name stands for one thing."""
+    krea.emulator.outcome(status="failed")
+    done = krea("run", URL, "snow", "-o", "out.mp4", "--intent", "shot")
+    assert done.code == 3
+    assert "--new" not in done.err
+    assert krea("run", URL, "snow", "-o", "out.mp4", "--intent", "shot", "--new").code == 2
+
+
+def test_time_that_is_up_cancels_the_job_when_that_was_chosen(krea: Krea) -> None:
+    """Nobody is told that a job still runs which was cancelled."""
+    krea.emulator.outcome(seconds=1e6)
+    options = ("--wait-timeout", "5", "--abandon", "cancel")
+    done = krea("run", URL, "snow", "-o", "out.mp4", *options)
+    assert done.code == 4
+    assert "was asked to be cancelled; outcome: cancelled." in done.err
+    assert "krea-aleph wait" not in done.err
+
+
 def test_an_intent_is_the_users_own_name(krea: Krea) -> None:
     """Under one name there is one request: another one is refused, and named."""
     krea("submit", URL, "make it snow", "--intent", "shot-17")
