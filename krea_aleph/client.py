@@ -1093,6 +1093,7 @@ class AsyncAleph(_Client):
             await self._pool.close()
 
     aclose = close
+    """The same as ``close``, for `contextlib.aclosing` and for other habits."""
 
     async def __aenter__(self) -> Self:
         return self

@@ -49,6 +49,7 @@ DEV = Environment(ROOT / ".venv", ROOT / "scripts/requirements/dev.txt", editabl
 CODEGEN = Environment(
     ROOT / ".venv-codegen", ROOT / "scripts/codegen/requirements.txt", editable=False
 )
+DOCS = Environment(ROOT / ".venv-docs", ROOT / "scripts/requirements/docs.txt", editable=False)
 LOCK = Environment(ROOT / ".venv-lock", ROOT / "scripts/requirements/lock.txt", editable=False)
 AUDIT = Environment(ROOT / ".venv-audit", ROOT / "scripts/requirements/audit.txt", editable=False)
 

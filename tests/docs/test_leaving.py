@@ -49,5 +49,6 @@ def test_the_programs_of_the_guide(block: str, seconds: float, tmp_path: Path) -
     if seconds > 1:
         assert f"left account=default job={job_id}" in errors
     else:
-        assert (tmp_path / "snow.mp4").exists()
+        (saved,) = re.findall(r"\w+\.mp4(?=\"\)$)", block, re.MULTILINE)
+        assert (tmp_path / saved).exists()
         assert process.returncode == 0
