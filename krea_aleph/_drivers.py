@@ -38,7 +38,7 @@ from krea_aleph.errors import InvalidRequestError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 
     from krea_aleph._config import Config
     from krea_aleph._transport import AsyncPool, SyncPool
@@ -183,7 +183,7 @@ class SyncDriver:
                     flight.interrupt(error)
             return flight.result
 
-    def iterate(self, operation: Steps[object]) -> Iterator[Any]:
+    def iterate(self, operation: Steps[object]) -> Generator[Any]:
         """Yield what an operation emits. Leaving the loop closes it."""
         with _flying(operation) as flight:
             flight.send(None)
@@ -293,7 +293,7 @@ class AsyncDriver:
                 await self._advance(flight, step, on_update)
             return flight.result
 
-    async def iterate(self, operation: Steps[object]) -> AsyncIterator[Any]:
+    async def iterate(self, operation: Steps[object]) -> AsyncGenerator[Any]:
         """Yield what an operation emits. Leaving the loop closes it."""
         async with _aflying(operation) as flight:
             flight.send(None)

@@ -20,11 +20,11 @@ from krea_aleph.models import AUTO
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import (
+        AsyncGenerator,
         AsyncIterable,
-        AsyncIterator,
         Callable,
+        Generator,
         Iterable,
-        Iterator,
         Mapping,
         Sequence,
     )
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         StrPath,
         Update,
     )
-    from krea_aleph.outcomes import Failed, Item, Succeeded
+    from krea_aleph.outcomes import BadItem, Failed, Item, Succeeded
     from krea_aleph.store import Store
 
 
@@ -304,7 +304,7 @@ class Aleph(_Client):
 
     def batch(
         self,
-        items: Iterable[Item],
+        items: Iterable[Item | BadItem],
         *,
         output_dir: StrPath,
         store: Store | None = None,
@@ -317,7 +317,7 @@ class Aleph(_Client):
         exists: Exists = "keep",
         delete_uploads: bool = False,
         wait_timeout: float | None = AUTO,
-    ) -> Iterator[Succeeded | Failed]:
+    ) -> Generator[Succeeded | Failed]:
         """Restyle many clips: keep the account's slots full, and yield an outcome for each item.
 
         Items are taken in as there is room, from an iterable of any length. How many jobs the
@@ -326,8 +326,8 @@ class Aleph(_Client):
         No failure of one item stops the others: it is a `Failed`.
 
         Args:
-            items: Mappings as `Item` describes them. An AsyncAleph takes asynchronous
-                iterables too, and reads others in a worker thread.
+            items: Mappings as `Item` describes them, or what `manifest.read` gives. An AsyncAleph
+                takes asynchronous iterables too, and reads others in a worker thread.
             output_dir: The folder that every result goes into; it is made if need be.
             store: Where the batch is journalled; default: the client's store, if it has one.
             max_inflight: How many jobs at most are in flight; default: as many as the account runs.
@@ -404,7 +404,7 @@ class Aleph(_Client):
         """
         return self._driver.run(_waiting.wait(self._config, job, wait_timeout), on_update)
 
-    def watch(self, job: JobRef, *, wait_timeout: float | None = AUTO) -> Iterator[Update]:
+    def watch(self, job: JobRef, *, wait_timeout: float | None = AUTO) -> Generator[Update]:
         """Yield each change of a job, the final one last. A failed job is an update, no error.
 
         Leaving the loop leaves the job running.
@@ -439,7 +439,7 @@ class Aleph(_Client):
 
     def as_completed(
         self, jobs: Iterable[JobRef], *, wait_timeout: float | None = AUTO
-    ) -> Iterator[Succeeded | Failed]:
+    ) -> Generator[Succeeded | Failed]:
         """Yield what becomes of each of many jobs, as soon as it is known.
 
         Leaving the loop leaves the others running. Otherwise as ``wait_many``.
@@ -457,7 +457,7 @@ class Aleph(_Client):
 
     def watch_many(
         self, jobs: Iterable[JobRef], *, wait_timeout: float | None = AUTO
-    ) -> Iterator[Update]:
+    ) -> Generator[Update]:
         """Yield each change of many jobs until all have ended. A failed job is an update, no error.
 
         Leaving the loop leaves the jobs running.
@@ -548,7 +548,7 @@ class Aleph(_Client):
         types: Sequence[str] = (),
         created_before: datetime | None = None,
         created_after: datetime | None = None,
-    ) -> Iterator[Job]:
+    ) -> Generator[Job]:
         """Yield the account's jobs, newest first, asking for pages as they are needed.
 
         Args:
@@ -590,7 +590,7 @@ class Aleph(_Client):
         """
         return self._driver.run(_assets.upload(self._config, file, reuse=reuse))
 
-    def list_assets(self) -> Iterator[Asset]:
+    def list_assets(self) -> Generator[Asset]:
         """Yield the account's assets, asking for pages as they are needed.
 
         Raises:
@@ -776,7 +776,7 @@ class AsyncAleph(_Client):
 
     def batch(
         self,
-        items: Iterable[Item] | AsyncIterable[Item],
+        items: Iterable[Item | BadItem] | AsyncIterable[Item | BadItem],
         *,
         output_dir: StrPath,
         store: Store | None = None,
@@ -789,7 +789,7 @@ class AsyncAleph(_Client):
         exists: Exists = "keep",
         delete_uploads: bool = False,
         wait_timeout: float | None = AUTO,
-    ) -> AsyncIterator[Succeeded | Failed]:
+    ) -> AsyncGenerator[Succeeded | Failed]:
         """Restyle many clips: keep the account's slots full, and yield an outcome for each item.
 
         Items are taken in as there is room, from an iterable of any length. How many jobs the
@@ -798,8 +798,8 @@ class AsyncAleph(_Client):
         No failure of one item stops the others: it is a `Failed`.
 
         Args:
-            items: Mappings as `Item` describes them. An AsyncAleph takes asynchronous
-                iterables too, and reads others in a worker thread.
+            items: Mappings as `Item` describes them, or what `manifest.read` gives. An AsyncAleph
+                takes asynchronous iterables too, and reads others in a worker thread.
             output_dir: The folder that every result goes into; it is made if need be.
             store: Where the batch is journalled; default: the client's store, if it has one.
             max_inflight: How many jobs at most are in flight; default: as many as the account runs.
@@ -876,7 +876,7 @@ class AsyncAleph(_Client):
         """
         return await self._driver.run(_waiting.wait(self._config, job, wait_timeout), on_update)
 
-    def watch(self, job: JobRef, *, wait_timeout: float | None = AUTO) -> AsyncIterator[Update]:
+    def watch(self, job: JobRef, *, wait_timeout: float | None = AUTO) -> AsyncGenerator[Update]:
         """Yield each change of a job, the final one last. A failed job is an update, no error.
 
         Leaving the loop leaves the job running.
@@ -911,7 +911,7 @@ class AsyncAleph(_Client):
 
     def as_completed(
         self, jobs: Iterable[JobRef], *, wait_timeout: float | None = AUTO
-    ) -> AsyncIterator[Succeeded | Failed]:
+    ) -> AsyncGenerator[Succeeded | Failed]:
         """Yield what becomes of each of many jobs, as soon as it is known.
 
         Leaving the loop leaves the others running. Otherwise as ``wait_many``.
@@ -929,7 +929,7 @@ class AsyncAleph(_Client):
 
     def watch_many(
         self, jobs: Iterable[JobRef], *, wait_timeout: float | None = AUTO
-    ) -> AsyncIterator[Update]:
+    ) -> AsyncGenerator[Update]:
         """Yield each change of many jobs until all have ended. A failed job is an update, no error.
 
         Leaving the loop leaves the jobs running.
@@ -1020,7 +1020,7 @@ class AsyncAleph(_Client):
         types: Sequence[str] = (),
         created_before: datetime | None = None,
         created_after: datetime | None = None,
-    ) -> AsyncIterator[Job]:
+    ) -> AsyncGenerator[Job]:
         """Yield the account's jobs, newest first, asking for pages as they are needed.
 
         Args:
@@ -1062,7 +1062,7 @@ class AsyncAleph(_Client):
         """
         return await self._driver.run(_assets.upload(self._config, file, reuse=reuse))
 
-    def list_assets(self) -> AsyncIterator[Asset]:
+    def list_assets(self) -> AsyncGenerator[Asset]:
         """Yield the account's assets, asking for pages as they are needed.
 
         Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Required, TypedDict
+from typing import Any, Protocol, Required, TypedDict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,3 +64,12 @@ class Item(TypedDict, total=False):
     intent: str
     options: AlephOptions
     meta: object
+
+
+class BadItem(Protocol):
+    """What stands where an item should be, such as a `BadRow`: a batch passes its error on."""
+
+    @property
+    def error(self) -> KreaError:
+        """Why it is none."""
+        ...

@@ -12,8 +12,10 @@ VERBS = sorted(name for name in vars(Aleph) if not name.startswith("_"))
 
 def _promise(client: Any, verb: str) -> tuple[str, str]:
     method = inspect.unwrap(getattr(client, verb))
-    signature = str(inspect.signature(method)).replace("AsyncIterator", "Iterator")
-    signature = signature.replace(" | AsyncIterable[Item]", "")  # what only tasks can read
+    signature = str(inspect.signature(method)).replace("AsyncGenerator", "Generator")
+    signature = signature.replace(
+        " | AsyncIterable[Item | BadItem]", ""
+    )  # what only tasks can read
     return signature, inspect.getdoc(method) or ""
 
 
