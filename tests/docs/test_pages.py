@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -102,6 +106,9 @@ def test_the_programs_of_a_page_run(
     """What a reader copies works as it stands, one after the other in one folder."""
     for name, table in _tables(page):
         (folder / name).write_text(table, "utf-8")
+        for row in csv.DictReader(table.splitlines()):
+            (folder / row["video"]).parent.mkdir(exist_ok=True)
+            (folder / row["video"]).write_bytes(CLIP)
     for block in blocks(page):
         if block.tests:
             continue
@@ -132,6 +139,22 @@ def _let_loops_sleep(patch: pytest.MonkeyPatch, krea: Emulator) -> None:
         (krea.clock.sleep if threading.current_thread() is ours else really)(seconds)
 
     patch.setattr(time, "sleep", sleep)
+
+
+def test_the_programs_pass_a_type_checker(tmp_path: Path) -> None:
+    """Who copies one into checked code is told of no mistake, in branches that never ran either."""
+    for page in PAGES:
+        for block in blocks(page):
+            name = f"{page.stem}_{block.number}.py".replace("-", "_")
+            (tmp_path / name).write_text(block.code, "utf-8")
+    command = [sys.executable, "-m", "mypy", "--python-version=3.11", "--check-untyped-defs"]
+    checked = subprocess.run(
+        [*command, "--config-file=", f"--cache-dir={os.devnull}", *tmp_path.iterdir()],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 @pytest.mark.parametrize("block", TESTS, ids=lambda block: f"{block.page}-{block.number}")
