@@ -236,8 +236,10 @@ class Aleph(_Client):
                 them may be files too.
 
         Raises:
-            InvalidRequestError: Refused before anything was sent.
+            InvalidRequestError: Refused before anything was sent, perhaps by ``before_submit``.
             IntentConflictError: The intent stands for another request.
+            IntentBusyError: Somebody else is submitting it, for longer than one waits.
+            StoreError: The store cannot be used; nothing was sent.
             UploadError: The file changed or failed while it was read.
             SubmitUncertainError: The job may or may not have been started.
             APIStatusError: The server refused; the class says why.
@@ -401,6 +403,7 @@ class Aleph(_Client):
             WaitTimeoutError: It did not end in time; it goes on.
             NotFoundError: There is no such job on this account.
             AuthenticationError: The key was refused.
+            PermissionDeniedError: It may not read jobs.
         """
         return self._driver.run(_waiting.wait(self._config, job, wait_timeout), on_update)
 
@@ -409,8 +412,15 @@ class Aleph(_Client):
 
         Leaving the loop leaves the job running.
 
+        Args:
+            job: As in ``wait``.
+            wait_timeout: As in ``wait``.
+
         Raises:
             WaitTimeoutError: It did not end in time; it goes on.
+            NotFoundError: There is no such job on this account.
+            AuthenticationError: The key was refused.
+            PermissionDeniedError: It may not read jobs.
         """
         return self._driver.iterate(_waiting.watch(self._config, job, wait_timeout))
 
@@ -517,11 +527,13 @@ class Aleph(_Client):
 
         Returns:
             The job, when it is proved which one it is: on an account that is ``exclusive`` to this
-            client's store. None, when it is proved that none was started, so that submitting
-            again is safe.
+            client's store, or by a webhook that came to the request's own address. None, when it
+            is proved that none was started, so that submitting again is safe.
 
         Raises:
             SubmitUncertainError: It cannot be told; ``candidates`` has the jobs that it may be.
+            InvalidRequestError: The error is another account's, or ``settle`` is no number.
+            KreaError: Krea could not be asked; nothing is known yet.
         """
         from krea_aleph import _recovery  # noqa: PLC0415 - few need it, and seldom
 
@@ -534,8 +546,13 @@ class Aleph(_Client):
             error: What ``submit``, ``transform`` or ``recover`` raised.
             job: The job that it is. With a ``store``, its intent has become this job from now on.
 
+        Returns:
+            The job as it is now.
+
         Raises:
             JobClaimedError: The job belongs to another intent.
+            NotFoundError: There is no such job on this account.
+            KreaError: There was no usable answer.
         """
         from krea_aleph import _recovery  # noqa: PLC0415 - few need it, and seldom
 
@@ -604,14 +621,16 @@ class Aleph(_Client):
 
         Raises:
             NotFoundError: There is no such asset on this account.
+            KreaError: There was no usable answer.
         """
         return self._driver.run(_assets.get_asset(self._config, asset))
 
     def delete_asset(self, asset: Asset | str) -> None:
-        """Delete an asset.
+        """Delete an asset. A job that still needs it may fail.
 
         Raises:
             NotFoundError: There is no such asset on this account.
+            KreaError: There was no usable answer; it may be deleted or not.
         """
         self._driver.run(_assets.delete_asset(self._config, asset))
 
@@ -708,8 +727,10 @@ class AsyncAleph(_Client):
                 them may be files too.
 
         Raises:
-            InvalidRequestError: Refused before anything was sent.
+            InvalidRequestError: Refused before anything was sent, perhaps by ``before_submit``.
             IntentConflictError: The intent stands for another request.
+            IntentBusyError: Somebody else is submitting it, for longer than one waits.
+            StoreError: The store cannot be used; nothing was sent.
             UploadError: The file changed or failed while it was read.
             SubmitUncertainError: The job may or may not have been started.
             APIStatusError: The server refused; the class says why.
@@ -873,6 +894,7 @@ class AsyncAleph(_Client):
             WaitTimeoutError: It did not end in time; it goes on.
             NotFoundError: There is no such job on this account.
             AuthenticationError: The key was refused.
+            PermissionDeniedError: It may not read jobs.
         """
         return await self._driver.run(_waiting.wait(self._config, job, wait_timeout), on_update)
 
@@ -881,8 +903,15 @@ class AsyncAleph(_Client):
 
         Leaving the loop leaves the job running.
 
+        Args:
+            job: As in ``wait``.
+            wait_timeout: As in ``wait``.
+
         Raises:
             WaitTimeoutError: It did not end in time; it goes on.
+            NotFoundError: There is no such job on this account.
+            AuthenticationError: The key was refused.
+            PermissionDeniedError: It may not read jobs.
         """
         return self._driver.iterate(_waiting.watch(self._config, job, wait_timeout))
 
@@ -989,11 +1018,13 @@ class AsyncAleph(_Client):
 
         Returns:
             The job, when it is proved which one it is: on an account that is ``exclusive`` to this
-            client's store. None, when it is proved that none was started, so that submitting
-            again is safe.
+            client's store, or by a webhook that came to the request's own address. None, when it
+            is proved that none was started, so that submitting again is safe.
 
         Raises:
             SubmitUncertainError: It cannot be told; ``candidates`` has the jobs that it may be.
+            InvalidRequestError: The error is another account's, or ``settle`` is no number.
+            KreaError: Krea could not be asked; nothing is known yet.
         """
         from krea_aleph import _recovery  # noqa: PLC0415 - few need it, and seldom
 
@@ -1006,8 +1037,13 @@ class AsyncAleph(_Client):
             error: What ``submit``, ``transform`` or ``recover`` raised.
             job: The job that it is. With a ``store``, its intent has become this job from now on.
 
+        Returns:
+            The job as it is now.
+
         Raises:
             JobClaimedError: The job belongs to another intent.
+            NotFoundError: There is no such job on this account.
+            KreaError: There was no usable answer.
         """
         from krea_aleph import _recovery  # noqa: PLC0415 - few need it, and seldom
 
@@ -1076,14 +1112,16 @@ class AsyncAleph(_Client):
 
         Raises:
             NotFoundError: There is no such asset on this account.
+            KreaError: There was no usable answer.
         """
         return await self._driver.run(_assets.get_asset(self._config, asset))
 
     async def delete_asset(self, asset: Asset | str) -> None:
-        """Delete an asset.
+        """Delete an asset. A job that still needs it may fail.
 
         Raises:
             NotFoundError: There is no such asset on this account.
+            KreaError: There was no usable answer; it may be deleted or not.
         """
         await self._driver.run(_assets.delete_asset(self._config, asset))
 

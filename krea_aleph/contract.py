@@ -45,6 +45,10 @@ class Contract:
         sha256: SHA-256 of the contract document, in hexadecimal.
         date: The day it was taken from what Krea publishes, as YYYY-MM-DD.
         generator: Name and version of the program that generated the low-level client.
+
+    Example:
+        >>> len(pinned().sha256)
+        64
     """
 
     sha256: str
@@ -64,6 +68,10 @@ class Notice:
         sunset: The day on which it is said to be switched off, if one is.
         replacement: What is named in its place, if anything is.
         migration_url: Where to read about it, if anywhere.
+
+    Example:
+        >>> Notice("create_aleph_job", sunset="2027-01-31").sunset
+        '2027-01-31'
     """
 
     operation: str

@@ -62,6 +62,11 @@ class BadRow:
         field: The column that is wrong, or "row" if the row as a whole is.
         error: What is wrong, and what to do about it.
         row: The beginning of the row as it was found.
+
+    Example:
+        >>> [bad] = read([{"video": "in.mp4", "prompt": "make it snow", "seed": "seven"}])
+        >>> bad.field
+        'seed'
     """
 
     index: int

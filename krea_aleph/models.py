@@ -74,6 +74,11 @@ class Output:
     Attributes:
         url: Where it can be downloaded, without a key. Krea promises no lifetime: fetch it soon.
         kind: "model" for the result, "preview" for a preview, or what the server called it.
+
+    Example:
+        >>> job = Job("550e8400", "completed", outputs=(Output("https://example.com/out.mp4"),))
+        >>> job.url
+        'https://example.com/out.mp4'
     """
 
     url: str
@@ -187,6 +192,11 @@ class Asset:
         height: Pixels, likewise.
         uploaded_at: When the server received it, if it said so.
         raw: The whole answer as the server sent it; not part of equality.
+
+    Example:
+        >>> with Aleph() as aleph:  # doctest: +SKIP
+        ...     clip = aleph.upload("in.mp4")
+        ...     jobs = [aleph.submit(clip, prompt) for prompt in ("snow", "rain")]
     """
 
     id: str
@@ -238,8 +248,13 @@ class Update:
         elapsed: Seconds since the wait began.
         poll_faults: How many looks have failed so far.
         next_look: Seconds until the next one; 0 when there is none.
-        source: What brought the news: "poll" for a look, "webhook" for a look that a delivery
-            asked for, "start" for what was known before.
+        source: What brought the news: "poll" for a look, "list" for one at the account's list,
+            "webhook" for a look that a delivery asked for, "start" for what was known before.
+
+    Example:
+        >>> update = Update(Job(id="550e8400", status="processing"), elapsed=42.0, next_look=10.0)
+        >>> f"{update.job.status} for {update.elapsed:.0f} s"
+        'processing for 42 s'
     """
 
     job: Job
@@ -258,6 +273,10 @@ class Cancellation:
             "already_cancelled", "already_finished", "refused" (the server says no, as it may
             for a job that is sampling), "unknown" (no usable answer).
         job: The newest snapshot.
+
+    Example:
+        >>> if aleph.cancel(job).outcome == "requested":  # doctest: +SKIP
+        ...     job = aleph.get(job)
     """
 
     outcome: Outcome
@@ -274,6 +293,11 @@ class Checked:
         fingerprint: SHA-256 over what was asked for: equal requests have equal fingerprints.
         account: The label of the account that would pay.
         intent: The intent that it would be submitted under, if any.
+
+    Example:
+        >>> with Aleph() as aleph:  # doctest: +SKIP
+        ...     aleph.check("in.mp4", "make it snow", seed=7).body
+        {'init_video': 'upload:video', 'prompt': 'make it snow', 'seed': 7}
     """
 
     body: Mapping[str, Any] = field(hash=False)
@@ -296,12 +320,18 @@ class Event:
             once), "recovering" (a lost submit is given time to arrive), "recovered" (a job whose
             answer was lost was found), "webhook" (a delivery came), "webhook_refused" (what came to
             an address of ours was none), "paused" (a batch waits for credit or for a good key),
-            ... The set is open.
+            "list_refused" (the account's list of jobs was), "store_failed" (a job runs that the
+            store could not note). The set is open.
         account: The label of the account.
         job_id: The job that it is about, if any.
         duration: Seconds, where the fact has a duration.
         attributes: Further low-cardinality facts, such as ``operation`` and ``status``.
         intent: The intent that it is about, if one was given.
+
+    Example:
+        >>> event = Event("poll_missed", "default", "550e8400", attributes={"faults": 2})
+        >>> event.attributes["faults"]
+        2
     """
 
     kind: str

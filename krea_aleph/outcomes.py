@@ -21,6 +21,12 @@ class Succeeded:
         item: What was given: a job or its id, or an `Item` of a batch.
         job: The job, completed; None where a batch found the file and nothing ran.
         saved: Its files, in a batch.
+
+    Example:
+        >>> match Succeeded(index=3, item="550e8400", job=None):
+        ...     case Succeeded(index=index):
+        ...         print("number", index, "is there")
+        number 3 is there
     """
 
     index: int
@@ -38,6 +44,11 @@ class Failed:
         item: What was given: a job or its id, an `Item` of a batch, or a row that cannot be read.
         job: Its job as it was seen last, where there is one.
         error: Why; ``charged``, ``resubmit`` and ``hint`` on it say what to do.
+
+    Example:
+        >>> for outcome in aleph.as_completed(jobs):  # doctest: +SKIP
+        ...     if isinstance(outcome, Failed) and outcome.error.resubmit == "safe":
+        ...         again.append(outcome.item)
     """
 
     index: int
@@ -56,6 +67,9 @@ class Item(TypedDict, total=False):
         intent: Your name for it; without one a name is made of the request itself.
         options: The optional fields of the contract, see `AlephOptions`.
         meta: Anything of yours; it comes back with the outcome.
+
+    Example:
+        >>> item: Item = {"video": "in.mp4", "prompt": "make it snow", "meta": {"scene": 7}}
     """
 
     video: Required[Media]

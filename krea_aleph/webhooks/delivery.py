@@ -19,6 +19,12 @@ class Delivery:
         job_id: The job.
         received_at: Unix time in seconds.
         intent: The intent that it was submitted under, where the receiver's store knows one.
+
+    Example:
+        >>> def called(delivery: Delivery) -> None:
+        ...     print("there is news of", delivery.job_id)
+        >>> called(Delivery("default", "550e8400", 1_800_000_000.0))
+        there is news of 550e8400
     """
 
     account: str

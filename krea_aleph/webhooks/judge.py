@@ -21,7 +21,17 @@ _HEADERS: Final[Mapping[str, str]] = {"content-length": "0", "content-type": "te
 
 
 class Response(NamedTuple):
-    """What to answer a request with."""
+    """What to answer a request with.
+
+    Attributes:
+        status: The HTTP status.
+        headers: The headers.
+        body: The body, which says nothing.
+
+    Example:
+        >>> Response(404).status
+        404
+    """
 
     status: int
     headers: Mapping[str, str] = _HEADERS
