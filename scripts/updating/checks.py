@@ -35,7 +35,8 @@ with tempfile.TemporaryDirectory() as folder:
 
 def everything(root: Path) -> Checks:
     """Run `scripts/check` and `scripts/test` as a fresh checkout would."""
-    for environment in (bootstrap.DEV, bootstrap.CODEGEN):
+    for environment in (bootstrap.DEV, bootstrap.CODEGEN, bootstrap.DOCS):
+        bootstrap.ensure(environment)
         lend(environment, root)
     python = sys.executable
     return _run(

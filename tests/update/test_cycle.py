@@ -73,7 +73,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
             (line,) = [line for line in text.splitlines() if line.startswith(f"{kind} = ")]
             text = text.replace(line, f'{kind} = "{address}"')
         rules.write_text(text.replace("[upstream]\n", f'[upstream]\nca = "{site.ca}"\n'))
-        for environment in (bootstrap.DEV, bootstrap.CODEGEN):
+        for environment in (bootstrap.DEV, bootstrap.CODEGEN, bootstrap.DOCS):
             lend(environment, root)
         regenerate = [sys.executable, "scripts/regenerate"]  # the wheel carries the rules
         done = subprocess.run(regenerate, cwd=root, capture_output=True, text=True, check=False)
@@ -285,7 +285,7 @@ def test_the_script_for_cron_goes_the_whole_way(office: Office, desk: Desk, tmp_
     """It tells of news once, is silent when there is none, and hands on what went wrong."""
     checkout = tmp_path / "checkout"
     git(tmp_path, "clone", "--quiet", str(desk.remote), str(checkout))
-    for environment in (bootstrap.DEV, bootstrap.CODEGEN):
+    for environment in (bootstrap.DEV, bootstrap.CODEGEN, bootstrap.DOCS):
         lend(environment, checkout)
     night = {**surroundings(desk), "CHECKOUT": str(checkout)}
 
