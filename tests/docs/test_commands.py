@@ -19,7 +19,7 @@ LINES = sorted(
         line
         for page in PAGES
         for block in re.findall(r"(?sm)^```console\n(.*?)^```", page.read_text("utf-8"))
-        for line in re.findall(r"(?m)^\$ (.*?)(?: {2,}#.*)?$", block)
+        for line in re.findall(r"(?m)^\$ (.*?)(?: {2,}#.*)?$", block.replace("\\\n", ""))
     }
 )
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
