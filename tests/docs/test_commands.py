@@ -80,7 +80,8 @@ def test_extras_exist() -> None:
     named = {
         extra
         for page in PAGES
-        for extra in re.findall(r"(?:krea-aleph|'\.)\[(\w+)\]", page.read_text("utf-8"))
+        for extras in re.findall(r"(?:krea-aleph|'\.)\[([\w,]+)\]", page.read_text("utf-8"))
+        for extra in extras.split(",")
     }
     assert named
     assert named <= set(EXTRAS)
