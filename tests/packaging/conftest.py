@@ -92,7 +92,7 @@ def shelf(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of wheels to install from instead of an index: the project's and what it needs."""
     folder = tmp_path_factory.mktemp("shelf")
     shutil.copy(wheel, folder)
-    for found in needed("krea-aleph", frozenset({"", "emulator"})):
+    for found in needed("krea-aleph", frozenset({"", "cli", "emulator"})):
         _repack(found, folder)
     return folder
 

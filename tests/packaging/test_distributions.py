@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import re
+import subprocess
 import sys
 import zipfile
 from configparser import ConfigParser
@@ -23,7 +24,10 @@ from .conftest import PYTHONS, ROOT, Install, build, run
 
 MEGABYTE = 2**20
 CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
-ENTRY_POINTS = {"pytest11": {"krea_aleph": "krea_aleph.pytest_plugin"}}
+ENTRY_POINTS = {
+    "console_scripts": {"krea-aleph": "krea_aleph.cli:main"},
+    "pytest11": {"krea_aleph": "krea_aleph.pytest_plugin"},
+}
 
 INSTALLED = """
 import json
@@ -234,6 +238,43 @@ def test_an_installed_wheel_does_a_job_on_every_python(
         address = (emulator.base_url, emulator.key)
         said = run(python, "-W", "error", "-c", CLIENT_ALONE, *address, cwd=tmp_path)
     assert said.split() == ["completed", "True"]
+
+
+def test_an_installed_command_runs(install: Install, tmp_path: Path) -> None:
+    """With [cli] in an empty environment, the script tells its version, helps and finds its way."""
+    command = install("krea-aleph[cli]").with_name("krea-aleph")
+    assert run(command, "--version", cwd=tmp_path) == f"krea-aleph {krea_aleph.__version__}\n"
+    assert "submit" in run(command, "--help", cwd=tmp_path)
+    (tmp_path / "in.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(1000))
+    with Emulator(render=False, job_seconds=0.1) as emulator:
+        known = {"KREA_API_KEY": emulator.key, "KREA_BASE_URL": emulator.base_url}
+        state = {"XDG_STATE_HOME": str(tmp_path), "HOME": str(tmp_path)}
+        words = ("run", "in.mp4", "make it snow", "-o", "out.mp4", "--json")
+        said = run(command, *words, cwd=tmp_path, **known, **state)
+    assert json.loads(said.splitlines()[-1])["type"] == "saved"
+    assert (tmp_path / "out.mp4").stat().st_size
+
+
+def test_the_command_without_its_extra_says_what_to_do(install: Install, tmp_path: Path) -> None:
+    """`uvx krea-aleph` and `pipx run krea-aleph` end with the line that works, not a traceback."""
+    command = install("krea-aleph").with_name("krea-aleph")
+    words = [command, "doctor"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "krea-aleph[cli]" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert run(command, "--version", cwd=tmp_path) == f"krea-aleph {krea_aleph.__version__}\n"
+
+
+@pytest.mark.long
+def test_uvx_runs_the_command(shelf: Path, tmp_path: Path) -> None:
+    """`uvx --from 'krea-aleph[cli]' krea-aleph` needs no project and no environment."""
+    uvx = bootstrap.ensure(bootstrap.LOCK).with_name("uvx")
+    source = ["--offline", "--no-config", "--no-index", "--find-links", shelf]
+    places = {"UV_CACHE_DIR": str(tmp_path / "cache"), "UV_TOOL_DIR": str(tmp_path / "tools")}
+    words = ["--from", "krea-aleph[cli]", "krea-aleph", "--version"]
+    said = run(uvx, *source, "--python", sys.executable, *words, cwd=tmp_path, **places)
+    assert said.splitlines()[-1] == f"krea-aleph {krea_aleph.__version__}"
 
 
 def test_the_editable_install_is_the_checkout(tmp_path: Path) -> None:
