@@ -102,7 +102,7 @@ def batch(
         common, keeping=keeping or Keeping(), patience=patience, checks=checks
     ) as aleph:
         found: Any = rows  # rows that are none come out as failures
-        with closing(aleph.batch(found, **options)) as outcomes:  # type: ignore[type-var]
+        with closing(aleph.batch(found, **options)) as outcomes:
             return _tell(session, outcomes)
 
 
