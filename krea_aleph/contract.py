@@ -142,8 +142,8 @@ def options() -> Mapping[str, Option]:
     needs no edit there. The generated client is not imported for it.
 
     Example:
-        >>> for option in options().values():
-        ...     print(option.name, option.schema.get("enum", ""), option.description)
+        >>> options()["seed"].schema["minimum"]
+        0
     """
     words, constraints = _data("options").AlephOptions, _data("constraints")
     described = dict(_ATTRIBUTE.findall(words.__doc__ or ""))

@@ -352,6 +352,11 @@ class Progress:
         total: How many there are, if that is known. Of an upload it is the whole request, which
             is some hundred bytes longer than the file.
         job_id: The job whose result it is, for a download.
+
+    Example:
+        >>> progress = Progress("download", done=2_000_000, total=8_000_000)
+        >>> f"{progress.done / progress.total:.0%}" if progress.total else f"{progress.done} bytes"
+        '25%'
     """
 
     direction: Direction
