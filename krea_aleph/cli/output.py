@@ -155,7 +155,7 @@ class Documents:
                 "type": "transfer",
                 "direction": direction,
                 "job_id": job_id,
-                "bytes": size,
+                "bytes": round(size),
                 "seconds": round(duration, 3),
             }
         )
