@@ -155,7 +155,6 @@ class Record:
             mark=self.mark,
         )
         error.intent = self.intent
-        error.nonce = self.nonce
         return error
 
 

@@ -115,7 +115,7 @@ def test_once_cancels_the_job_when_that_was_chosen(server: Emulator, begin: Begi
     server.outcome(seconds=1000)
     running = begin(*RUN, "--abandon", "cancel")
     running.until("queued")
-    running.signal(signal.SIGINT)
+    running.signal(signal.SIGTERM)
     code, _, told = running.end()
     assert code == 130
     assert "interrupted: the job was asked to be cancelled: cancelled." in told

@@ -189,6 +189,7 @@ def test_options_win_over_the_environment(krea: Krea, monkeypatch: pytest.Monkey
     krea("submit", URL, "snow", "--store", "two.sqlite3")
     assert Path("two.sqlite3").exists()
     assert not Path("one.sqlite3").exists()
+    assert krea("doctor", "--base-url", "http://127.0.0.1:9", "--json").code == 3
 
 
 def test_submits_are_written_down_in_the_state_folder(krea: Krea) -> None:

@@ -80,7 +80,10 @@ def test_what_a_store_holds_is_enough_to_recover(krea: Krea, tmp_path: Path) -> 
             record = store.read("default", "shot")
             assert record is not None
             again = record.uncertain()
-            assert (again.intent, again.fingerprint) == ("shot", caught.value.fingerprint)
+            first = caught.value
+            assert (again.intent, again.fingerprint) == ("shot", first.fingerprint)
+            assert (again.account, again.mark) == (first.account, first.mark)
+            assert again.since >= first.since
             found = aleph.recover(again)
     assert found is not None
     assert found.id == krea.emulator.jobs[0].id
