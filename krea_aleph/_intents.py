@@ -19,7 +19,6 @@ import itertools
 import secrets
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final, TypeVar
 
@@ -434,12 +433,11 @@ def _mark(record: Record) -> Mark:
 
 
 def _uncertain(record: Record, candidates: tuple[Job, ...]) -> SubmitUncertainError:
-    mark = _mark(record)
     count = len(candidates)
     error = SubmitUncertainError(
         f"a job may or may not have been started for the intent {record.intent!r}; jobs that"
         f" came after it and belong to no intent: {count}",
-        since=mark.newest or datetime.fromtimestamp(record.updated_at, UTC),
+        since=record.uncertain().since,
         fingerprint=record.fingerprint,
         candidates=candidates,
         account=record.account,

@@ -149,13 +149,21 @@ class Record:
         """
         error = SubmitUncertainError(
             f"of the intent {self.intent!r} it is not known whether a job was started.",
-            since=datetime.fromtimestamp(self.updated_at, UTC),
+            since=self._since,
             fingerprint=self.fingerprint,
             account=self.account,
             mark=self.mark,
         )
         error.intent = self.intent
         return error
+
+    @property
+    def _since(self) -> datetime:
+        """From when on the job may have been created."""
+        newest = None if self.mark is None else json.loads(self.mark)["newest"]
+        if newest is None:
+            return datetime.fromtimestamp(self.updated_at, UTC)
+        return datetime.fromisoformat(newest)
 
 
 class Store(Protocol):

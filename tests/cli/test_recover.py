@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from krea_aleph import SQLiteStore, SubmitUncertainError
+from krea_aleph import Record, SQLiteStore, SubmitUncertainError
 from krea_aleph.emulator import Emulator, Fault
 
 from .conftest import URL, Krea
@@ -83,10 +83,17 @@ def test_what_a_store_holds_is_enough_to_recover(krea: Krea, tmp_path: Path) -> 
             first = caught.value
             assert (again.intent, again.fingerprint) == ("shot", first.fingerprint)
             assert (again.account, again.mark) == (first.account, first.mark)
-            assert again.since >= first.since
+            (job,) = krea.emulator.jobs
+            assert again.since.timestamp() <= job.created_at
             found = aleph.recover(again)
     assert found is not None
-    assert found.id == krea.emulator.jobs[0].id
+    assert found.id == job.id
+
+
+def test_a_record_without_a_mark_can_be_told_of_too() -> None:
+    """Nothing is known then but when it was written."""
+    error = Record("default", "shot", "digest", updated_at=1_800_000_000.0).uncertain()
+    assert (error.since.timestamp(), error.mark) == (1_800_000_000.0, None)
 
 
 def test_a_process_that_was_killed_at_the_request_leaves_something_to_recover(
