@@ -56,12 +56,12 @@ class Common:
         str | None, Parameter(metavar="URL", help="A proxy, instead of those of the environment.")
     ] = None
     trusted_host: Annotated[
-        list[str],
+        list[str] | None,
         Parameter(
             metavar="HOST",
             help="A host that may be unencrypted and have a private address; repeatable.",
         ),
-    ] = None  # type: ignore[assignment]  # nothing given is no empty list
+    ] = None
     request_timeout: Annotated[
         float | None, Parameter(metavar="SECONDS", help="For one exchange with the server; 60.")
     ] = None
