@@ -24,7 +24,8 @@ Json = Annotated[
     bool,
     Parameter(name="--json", help="Print one JSON document a line on stdout, and nothing else."),
 ]
-Shell = Literal["bash", "zsh", "fish", "powershell"]
+# In the order of the framework: to Python both are equal, and help would have whichever came first.
+Shell = Literal["zsh", "bash", "fish", "powershell"]
 
 
 def emulator(
