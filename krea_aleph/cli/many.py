@@ -98,12 +98,9 @@ def batch(
         **patience.wait(),
     }
     session.batch = True
-    with session.client(
-        common, keeping=keeping or Keeping(), patience=patience, checks=checks
-    ) as aleph:
-        found: Any = rows  # rows that are none come out as failures
-        with closing(aleph.batch(found, **options)) as outcomes:
-            return _tell(session, outcomes)
+    client = session.client(common, keeping=keeping or Keeping(), patience=patience, checks=checks)
+    with client as aleph, closing(aleph.batch(rows, **options)) as outcomes:
+        return _tell(session, outcomes)
 
 
 def _tell(session: Session, outcomes: Iterator[Succeeded | Failed]) -> int:
