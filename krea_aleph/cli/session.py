@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from krea_aleph.cli import failures
+from krea_aleph.cli import failures, words
 from krea_aleph.cli.commands import joined, program
 from krea_aleph.cli.params import Common, Keeping, Patience, words_again
 from krea_aleph.errors import (
@@ -120,24 +120,30 @@ class Session:
 
     def _hear(self, event: Event) -> None:
         """Take note of what the library tells, and show what people want to know."""
-        if self.batch and event.kind in {"submitted", "changed"} and event.job_id is not None:
-            self.out.flight(event.job_id, str(event.attributes.get("status", "")))
-        elif event.kind == "submitted" and event.job_id is not None:
-            self.job_id = event.job_id
-            self.out.accepted(event.job_id, before=False)
-        elif event.kind == "left":
-            self.left = str(event.attributes.get("outcome", ""))
-        elif event.kind == "transfer":
-            for direction in ("upload", "download"):
-                if direction in event.attributes:
-                    size = float(event.attributes[direction])
-                    self.out.moved(direction, size, event.duration or 0.0, event.job_id)
-        elif event.kind == "paused":
-            self.out.note("paused until the account can pay again")
+        job_id, facts = event.job_id, event.attributes
+        match event.kind:
+            case "submitted" | "changed" if self.batch and job_id is not None:
+                self.out.flight(job_id, str(facts.get("status", "")))
+            case "submitted" if job_id is not None:
+                self.job_id = job_id
+                self.out.accepted(job_id, before=False)
+            case "left":
+                self.left = str(facts.get("outcome", ""))
+            case "transfer":
+                for direction in facts.keys() & {"upload", "download"}:
+                    size, duration = float(facts[direction]), event.duration or 0.0
+                    self.out.moved(direction, size, duration, job_id)
+            case "recovering":
+                wait = words.seconds(float(facts.get("wait", 0)))
+                self.out.note(f"a lost request may still arrive: looking in {wait}")
+            case "paused":
+                self.out.note("paused until the account can pay again")
+            case _:
+                pass
 
-    def command(self, *words: str) -> str:
+    def command(self, *parts: str) -> str:
         """Return a command that acts for the same account as this one."""
-        return joined([*program(), *words, *words_again(self._common or Common())])
+        return joined([*program(), *parts, *words_again(self._common or Common())])
 
     def again(self, *, new: bool = False) -> str:
         """Return this very command, or the one that makes another variant."""
@@ -186,8 +192,8 @@ class Session:
         """Return what is to be said where no job is known."""
         if self.left != "perhaps started" or self.intent is None:
             return failures.of_interruption("nothing was left.", None, [])
-        words = "a job may have been started: see first whether there is one."
-        return failures.of_interruption(words, None, [self.recovery(self.intent)])
+        said = "a job may have been started: see first whether there is one."
+        return failures.of_interruption(said, None, [self.recovery(self.intent)])
 
     def last_words(self) -> str:
         """Return what is said when somebody insists."""

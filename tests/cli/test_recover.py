@@ -26,6 +26,7 @@ def test_on_an_exclusive_account_the_job_is_found(krea: Krea) -> None:
     (job,) = krea.emulator.jobs
     done = krea("recover", "shot", "--exclusive")
     assert (done.code, done.out) == (0, f"{job.id}\n")
+    assert "a lost request may still arrive: looking in " in done.err
     assert krea("submit", URL, "snow", "--intent", "shot", "--exclusive").out == f"{job.id}\n"
     assert krea.emulator.accepted == 1
 
