@@ -42,7 +42,7 @@ def wait(
             return
         saved = aleph.download(done, output, exists=exists)
     session.out.note(words.saved(saved))
-    session.out.result(documents.saved(saved), str(saved.path))
+    session.out.result(documents.saved(saved), str(saved.path), told=True)
 
 
 def watch(
@@ -144,7 +144,7 @@ def download(
     with session.client(common or Common()) as aleph:
         saved = aleph.download(job, output, exists=exists)
     session.out.note(words.saved(saved))
-    session.out.result(documents.saved(saved), str(saved.path))
+    session.out.result(documents.saved(saved), str(saved.path), told=True)
 
 
 def _moment(name: str, text: str | None) -> datetime | None:

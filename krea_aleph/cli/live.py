@@ -133,10 +133,10 @@ class Live(Lines):
             super().outcome(result, failure)
         self._show()
 
-    def result(self, document: Mapping[str, Any], text: str) -> None:
+    def result(self, document: Mapping[str, Any], text: str, *, told: bool = False) -> None:
         """Print a result."""
         self.close()
-        super().result(document, text)
+        super().result(document, text, told=told)
 
     def table(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
         """Print rows of results."""

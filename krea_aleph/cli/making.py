@@ -88,7 +88,7 @@ def run(
             **order.item.get("options", {}),
         )
     session.out.note(words.saved(saved))
-    session.out.result(documents.saved(saved), str(saved.path))
+    session.out.result(documents.saved(saved), str(saved.path), told=True)
 
 
 def submit(
@@ -124,7 +124,7 @@ def submit(
     if session.job_id is None:
         session.out.accepted(job.id, before=True)
     session.out.note(f"{words.status(job)}; wait for it with: {session.resume(job.id)}")
-    session.out.result(documents.job(job), job.id)
+    session.out.result(documents.job(job), job.id, told=True)
 
 
 class _Order(NamedTuple):

@@ -66,8 +66,8 @@ class Writer(Protocol):
         """Show what became of one item of a batch."""
         ...
 
-    def result(self, document: Mapping[str, Any], text: str) -> None:
-        """Print a result."""
+    def result(self, document: Mapping[str, Any], text: str, *, told: bool = False) -> None:
+        """Print a result; one that was told already not to those who have seen that."""
         ...
 
     def table(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
@@ -169,9 +169,9 @@ class Documents:
         """Show what became of one item of a batch."""
         self._write(documents.outcome(result, None if failure is None else failure.document()))
 
-    def result(self, document: Mapping[str, Any], text: str) -> None:
+    def result(self, document: Mapping[str, Any], text: str, *, told: bool = False) -> None:
         """Print a result."""
-        del text
+        del text, told
         self._write(document)
 
     def table(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
@@ -241,10 +241,11 @@ class Lines:
         files = getattr(result, "saved", None)
         self.note(f"item {result.index}: {words.saved(files) if files else 'done'}")
 
-    def result(self, document: Mapping[str, Any], text: str) -> None:
-        """Print a result."""
+    def result(self, document: Mapping[str, Any], text: str, *, told: bool = False) -> None:
+        """Print a result; not twice where both streams are seen on a terminal."""
         del document
-        if text:
+        seen = told and self._out.terminal and self._err.terminal
+        if text and not seen:
             self._out.line(text)
 
     def table(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:

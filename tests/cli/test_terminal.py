@@ -100,8 +100,7 @@ def test_a_run(record: Record, server: Emulator, clip: str, columns: int) -> Non
         "submitted as job JOB\n"
         "JOB: completed, N s\n"
         "downloaded 65.5 kB, RATE\n"
-        "saved out.mp4, 65.5 kB\n"
-        "out.mp4"
+        "saved out.mp4, 65.5 kB"
     )
     for status in ("processing", "sampling"):
         assert seen.saw(rf"^JOB {status}, N s, (next look in N s|looking)$")
@@ -135,7 +134,7 @@ def test_a_terminal_that_is_too_narrow(
     server.outcome(seconds=0.5)
     seen = record(columns, "run", clip, "make it snow", "-o", "out.mp4")
     assert seen.code == 0
-    assert seen.last.endswith("out.mp4")
+    assert seen.last.endswith("saved out.mp4, 65.5 kB")
     assert seen.saw("…$")
 
 
