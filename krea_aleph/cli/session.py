@@ -6,7 +6,7 @@ import logging
 import sys
 import warnings
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from krea_aleph.errors import (
     ConfigError,
     KreaError,
     KreaWarning,
+    NotFoundError,
     StoreError,
     SubmitUncertainError,
 )
@@ -37,6 +38,10 @@ _LEFT: Final = {
     "running": "the job goes on.",
     "done": "the job is done, its result is not saved.",
 }
+_FORGOTTEN: Final = (
+    "The server does not know the job that the same command has started before. --new starts"
+    " another one."
+)
 _LOGGER: Final = logging.getLogger("krea_aleph")
 
 
@@ -161,7 +166,13 @@ class Session:
     def failure(self, error: Exception) -> Failure:
         """Return what is to be said about an error, and how to go on."""
         paying = self.paying or self.batch
-        return failures.of_error(error, self._ways_on(error), paying=paying)
+        failure = failures.of_error(error, self._ways_on(error), paying=paying)
+        return replace(failure, hint=_FORGOTTEN) if self._is_forgotten(error) else failure
+
+    def _is_forgotten(self, error: Exception) -> bool:
+        """Whether the server does not know what was submitted to it, such as a restarted one."""
+        looked = isinstance(error, NotFoundError) and error.operation == "get_job"
+        return looked and self.variants and self.job_id is None
 
     def _ways_on(self, error: Exception) -> list[str]:
         if isinstance(error, SubmitUncertainError) and error.intent is not None:
@@ -170,7 +181,8 @@ class Session:
             return []  # a batch is gone on with by its own command
         if failures.resumable(error) and error.job_id is not None:
             return [self.resume(error.job_id)]
-        if error.job_id is not None and error.resubmit == "safe" and self.variants:
+        free = error.job_id is not None and error.resubmit == "safe" and self.variants
+        if free or self._is_forgotten(error):
             return [self.again(new=True)]
         return []
 

@@ -44,6 +44,23 @@ def test_new_makes_and_pays_for_another_variant(krea: Krea) -> None:
     assert krea.emulator.accepted == 2
 
 
+def test_a_server_that_has_forgotten_the_job_is_told_from_a_mistake(krea: Krea) -> None:
+    """As an emulator that was started anew: the way on is named."""
+    krea("submit", URL, "snow")
+    krea.emulator.reset()
+    done = krea("run", URL, "snow", "-o", "out.mp4")
+    assert done.code == 0  # another output, so another job
+    krea.emulator.reset()
+    Path("out.mp4").unlink()
+    done = krea("run", URL, "snow", "-o", "out.mp4")
+    assert done.code == 3
+    assert "The server does not know the job" in done.err
+    assert f"go on:     krea-aleph run {URL} snow -o out.mp4 --new\n" in done.err
+    krea.emulator.fault(Fault(operation="create_aleph_job", status=404))
+    gone = krea("run", URL, "rain", "-o", "out.mp4")
+    assert "it means that the operation is gone" in gone.err
+
+
 def test_a_failed_job_with_a_name_needs_another_name(krea: Krea) -> None:
     """`--new` goes without a name of the user's: a name stands for one thing."""
     krea.emulator.outcome(status="failed")
