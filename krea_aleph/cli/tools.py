@@ -201,9 +201,26 @@ def completion(
     """Print the shell's completion for krea-aleph, or install it."""
     del json
     app = build(name="krea-aleph")
+    shell = shell or _this_shell()
     if install:
         path = app.install_completion(shell=shell)
         session.out.result({"type": "completion", "path": str(path)}, str(path))
         return
     script = app.generate_completion(shell=shell)
     session.out.result({"type": "completion", "script": script}, script.rstrip())
+
+
+def _this_shell() -> Shell:
+    from cyclopts.completion.detect import (  # noqa: PLC0415 - only for completion
+        ShellDetectionError,
+        detect_shell,
+    )
+
+    try:
+        return detect_shell()
+    except ShellDetectionError:
+        raise InvalidRequestError(
+            "SHELL",
+            "it cannot be told which shell this is",
+            hint="Name it: krea-aleph completion zsh",
+        ) from None

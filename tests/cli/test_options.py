@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cyclopts.completion.detect import ShellDetectionError
 
 from krea_aleph import contract
 from krea_aleph.cli import params
@@ -117,6 +118,21 @@ def test_the_shell_takes_its_completion(krea: Krea) -> None:
     )
     shown = subprocess.check_output(["/bin/bash", "-c", code], text=True)
     assert shown.split() == ["recover"]
+
+
+def test_a_shell_that_nobody_knows_is_asked_for(
+    krea: Krea, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a shell around it the command says what to write."""
+    monkeypatch.setattr("cyclopts.completion.detect.detect_shell", unknown_shell)
+    done = krea("completion")
+    assert done.code == 2
+    assert "Name it: krea-aleph completion zsh" in done.err
+
+
+def unknown_shell() -> None:
+    """Find no shell."""
+    raise ShellDetectionError
 
 
 def test_completion_is_installed_where_the_shell_looks(krea: Krea) -> None:
