@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from inspect import cleandoc
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
 
 # The generated package, by name: only _wire imports its code, and its data files need no import.
 _PACKAGE: Final = "krea_aleph_api"
-# How a docstring in Google's style tells of an attribute.
-_ATTRIBUTE: Final = re.compile(r"^ {8}(\w+): (.+(?:\n {9,}.+)*)", re.MULTILINE)
+# How a docstring in Google's style tells of an attribute, the margin taken away: newer Pythons have
+# done that already.
+_ATTRIBUTE: Final = re.compile(r"^ {4}(\w+): (.+(?:\n {5,}.+)*)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ def options() -> Mapping[str, Option]:
         0
     """
     words, constraints = _data("options").AlephOptions, _data("constraints")
-    described = dict(_ATTRIBUTE.findall(words.__doc__ or ""))
+    described = dict(_ATTRIBUTE.findall(cleandoc(words.__doc__ or "")))
     schemas = constraints.ALEPH_REQUEST["properties"]
     found = {
         name: Option(

@@ -28,7 +28,8 @@ properties["output"] = {"type": "object"}
 constraints.WIRE_NAMES = {"output_": "output"}
 options.AlephOptions.__annotations__ |= {"quality": str, "upscale": bool, "output_": object}
 words = options.AlephOptions.__doc__.rstrip()
-options.AlephOptions.__doc__ = words + "\\n        quality: How good it\\n            shall be.\\n"
+margin = words.splitlines()[-1].partition("seed")[0]  # Pythons from 3.13 on have taken some away
+options.AlephOptions.__doc__ = f"{words}\\n{margin}quality: How good it\\n{margin}    shall be.\\n"
 from krea_aleph.cli import main
 sys.exit(main(sys.argv[1:]))
 """

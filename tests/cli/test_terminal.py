@@ -126,13 +126,10 @@ def test_a_batch(record: Record, server: Emulator, clip: str, columns: int) -> N
     assert seen.cursor_shown
 
 
-@pytest.mark.parametrize("columns", [20, pytest.param(40, marks=pytest.mark.long)])
-def test_a_terminal_that_is_too_narrow(
-    record: Record, server: Emulator, clip: str, columns: int
-) -> None:
+def test_a_terminal_that_is_too_narrow(record: Record, server: Emulator, clip: str) -> None:
     """Lines that move are cut rather than wrapped; what stays is whole."""
     server.outcome(seconds=0.5)
-    seen = record(columns, "run", clip, "make it snow", "-o", "out.mp4")
+    seen = record(20, "run", clip, "make it snow", "-o", "out.mp4")
     assert seen.code == 0
     assert seen.last.endswith("saved out.mp4, 65.5 kB")
     assert seen.saw("…$")
