@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +13,7 @@ from krea_aleph import manifest
 from krea_aleph.cli.exits import DONE, FAILED, UNCERTAIN
 from krea_aleph.cli.params import Common, Keeping, Patience
 from krea_aleph.cli.session import Session
-from krea_aleph.errors import SubmitUncertainError
+from krea_aleph.errors import KreaError, SubmitUncertainError
 from krea_aleph.outcomes import Failed
 
 TYPE_CHECKING = False
@@ -104,17 +105,45 @@ def batch(
 
 
 def _tell(session: Session, outcomes: Iterator[Succeeded | Failed]) -> int:
-    counts = {"done": 0, "failed": 0, "uncertain": 0}
-    for outcome in outcomes:
-        job = outcome.job
-        if job is not None:
-            session.out.flight(job.id, None)
-        failure = session.failure(outcome.error) if isinstance(outcome, Failed) else None
-        counts["done" if failure is None else "failed"] += 1
-        if isinstance(outcome, Failed) and isinstance(outcome.error, SubmitUncertainError):
-            counts["uncertain"] += 1
-        session.out.outcome(outcome, failure)
-    code = UNCERTAIN if counts["uncertain"] else FAILED if counts["failed"] else DONE
-    document = {"type": "batch", **counts, "exit_code": code}
-    session.out.result(document, f"{counts['done']} done, {counts['failed']} failed")
-    return code
+    tally = _Tally()
+    try:
+        for outcome in outcomes:
+            if outcome.job is not None:
+                session.out.flight(outcome.job.id, None)
+            tally.take(outcome)
+            failure = session.failure(outcome.error) if isinstance(outcome, Failed) else None
+            session.out.outcome(outcome, failure)
+    except (KreaError, KeyboardInterrupt):
+        session.out.note(tally.line())
+        raise
+    document = {"type": "batch", **asdict(tally), "exit_code": tally.code}
+    session.out.result(document, tally.line())
+    return tally.code
+
+
+@dataclass
+class _Tally:
+    """How many items have come to what."""
+
+    done: int = 0
+    failed: int = 0
+    uncertain: int = 0
+
+    def take(self, outcome: Succeeded | Failed) -> None:
+        """Count an outcome; an uncertain submit has failed, too."""
+        if not isinstance(outcome, Failed):
+            self.done += 1
+            return
+        self.failed += 1
+        self.uncertain += isinstance(outcome.error, SubmitUncertainError)
+
+    @property
+    def code(self) -> int:
+        """What the command ends with."""
+        if self.uncertain:
+            return UNCERTAIN
+        return FAILED if self.failed else DONE
+
+    def line(self) -> str:
+        """Return it in words."""
+        return f"{self.done} done, {self.failed} failed"

@@ -49,9 +49,11 @@ def test_a_submit_without_an_answer_is_told_apart(krea: Krea, shots: str) -> Non
 
 def test_an_empty_balance_ends_it(krea: Krea, shots: str) -> None:
     """Exit code 6, and nothing more is submitted."""
-    krea.emulator.credits = 0
-    assert krea("batch", shots, "--out", "o").code == 6
-    assert krea.emulator.accepted == 0
+    krea.emulator.credits = 1
+    done = krea("batch", shots, "--out", "o", "--max-inflight", "1")
+    assert done.code == 6
+    assert "1 done, " in done.err
+    assert krea.emulator.accepted == 1
 
 
 def test_limits_are_kept(krea: Krea, shots: str) -> None:
