@@ -8,6 +8,7 @@ end bring their own.
 import ipaddress
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import settings
 
 from krea_aleph_api.constraints import ALEPH_REQUEST
 from krea_aleph_api.operations import OPERATIONS
+from postgres import Server, postgres_server
 
 settings.register_profile("project", deadline=None, derandomize=True)  # same examples everywhere
 settings.load_profile("project")
@@ -58,3 +60,10 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.upper().startswith(_SETTINGS):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A real Postgres, started when the first test asks for it."""
+    with postgres_server() as server:
+        yield server

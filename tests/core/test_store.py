@@ -9,9 +9,11 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
-from dataclasses import replace
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,6 +21,8 @@ from typing import Any
 import pytest
 
 from krea_aleph import JobClaimedError, Record, SQLiteStore, StoreError
+from krea_aleph.durable import PostgresStore
+from postgres import query
 
 
 @pytest.fixture
@@ -27,20 +31,69 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "jobs.sqlite3"
 
 
+@dataclass
+class Place:
+    """Where stores of one kind are.
+
+    Attributes:
+        source: How another program opens one.
+        open: Opens one.
+        by_hand: Makes a statement past the store.
+    """
+
+    source: str
+    open: Callable[[], Any]
+    by_hand: Callable[[str], object]
+
+
+@pytest.fixture(params=["SQLiteStore", "PostgresStore"])
+def place(request: pytest.FixtureRequest, path: Path) -> Iterator[Place]:
+    """A place for each kind of store."""
+    with ExitStack() as opened:
+        if request.param == "SQLiteStore":
+            yield Place(
+                f"from krea_aleph import SQLiteStore\nstore = SQLiteStore({str(path)!r})",
+                lambda: opened.enter_context(SQLiteStore(path)),
+                lambda statement: _in_sqlite(path, statement),
+            )
+            return
+        dsn = request.getfixturevalue("postgres").database()
+        yield Place(
+            "from krea_aleph.durable import PostgresStore\n"
+            f"store = PostgresStore({dsn!r}, grace=0)",
+            lambda: opened.enter_context(PostgresStore(dsn, grace=0)),
+            lambda statement: query(dsn, f"SET search_path TO krea_aleph; {statement}"),
+        )
+
+
+def _in_sqlite(path: Path, statement: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(statement)
+        connection.commit()
+
+
+def _until(condition: Callable[[], bool]) -> bool:
+    """Ask until it is so: a server notices a moment later that a process has died."""
+    ends = time.monotonic() + 10
+    while not condition() and time.monotonic() < ends:
+        pass
+    return condition()
+
+
 def _record(intent: str = "shot-1", **facts: object) -> Record:
     return Record("studio", intent, "f" * 64, {"prompt": "d"}, **facts)  # type: ignore[arg-type]
 
 
-def test_a_record_comes_back_as_it_was_written(path: Path) -> None:
+def test_a_record_comes_back_as_it_was_written(place: Place) -> None:
     """Every field survives, in this process and in another one that opens the file."""
     record = _record(phase="posting", mark="{}", path="out.mp4", job_id="j1", holder="h")
-    stored = SQLiteStore(path).write(record)
+    stored = place.open().write(record)
     assert stored is not None
     assert stored == replace(record, version=1, updated_at=stored.updated_at)
-    assert SQLiteStore(path).read("studio", "shot-1") == stored
-    assert SQLiteStore(path).by_nonce(record.nonce) == stored
-    assert SQLiteStore(path).read("other", "shot-1") is None
-    assert SQLiteStore(path).by_nonce("other") is None
+    assert place.open().read("studio", "shot-1") == stored
+    assert place.open().by_nonce(record.nonce) == stored
+    assert place.open().read("other", "shot-1") is None
+    assert place.open().by_nonce("other") is None
 
 
 def test_a_new_file_is_opened_while_another_process_prepares_it(path: Path) -> None:
@@ -65,9 +118,9 @@ def test_a_file_that_stays_locked_is_an_error_in_the_end(
             SQLiteStore(path)
 
 
-def test_whoever_writes_an_old_version_loses(path: Path) -> None:
+def test_whoever_writes_an_old_version_loses(place: Place) -> None:
     """Of two that read the same version, one gets None; so does a second insertion."""
-    store = SQLiteStore(path)
+    store = place.open()
     first = store.write(_record())
     assert first is not None
     assert store.write(_record()) is None
@@ -75,9 +128,9 @@ def test_whoever_writes_an_old_version_loses(path: Path) -> None:
     assert store.write(replace(first, phase="unknown")) is None
 
 
-def test_of_many_writers_one_wins_each_version(path: Path) -> None:
+def test_of_many_writers_one_wins_each_version(place: Place) -> None:
     """Threads with stores of their own never both succeed: no turn is taken twice."""
-    stores = [SQLiteStore(path) for _ in range(8)]
+    stores = [place.open() for _ in range(8)]
     assert stores[0].write(_record()) is not None
     won = []
 
@@ -92,9 +145,9 @@ def test_of_many_writers_one_wins_each_version(path: Path) -> None:
     assert len(won) == len(set(won))
 
 
-def test_no_two_intents_share_a_job(path: Path) -> None:
+def test_no_two_intents_share_a_job(place: Place) -> None:
     """A job belongs to one intent of an account; another account's jobs are its own."""
-    store = SQLiteStore(path)
+    store = place.open()
     assert store.write(_record(job_id="j1")) is not None
     with pytest.raises(JobClaimedError, match="job j1 belongs to another intent of 'studio'"):
         store.write(_record("shot-2", job_id="j1"))
@@ -103,18 +156,18 @@ def test_no_two_intents_share_a_job(path: Path) -> None:
     assert store.claimed("studio", []) == set()
 
 
-def test_open_intents_are_found_by_phase(path: Path) -> None:
+def test_open_intents_are_found_by_phase(place: Place) -> None:
     """What is unresolved is listed for one account, the longest untouched first."""
-    store = SQLiteStore(path)
+    store = place.open()
     for intent, phase in (("a", "unknown"), ("b", "accepted"), ("c", "posting")):
         store.write(_record(intent, phase=phase))
     assert [record.intent for record in store.find("studio", ["posting", "unknown"])] == ["a", "c"]
     assert store.find("other", ["posting", "unknown"]) == []
 
 
-def test_the_turn_belongs_to_one_at_a_time(path: Path) -> None:
+def test_the_turn_belongs_to_one_at_a_time(place: Place) -> None:
     """Two calls of one process do not submit at once; whoever is done gives the turn back."""
-    store = SQLiteStore(path)
+    store = place.open()
     first, second = f"{store.holder()}:1", f"{store.holder()}:2"
     assert store.lock("studio", first)
     assert store.lock("studio", first)
@@ -128,38 +181,37 @@ def test_the_turn_belongs_to_one_at_a_time(path: Path) -> None:
 
 LOCK_AND_DIE = """
 import os, sys
-from krea_aleph import Record, SQLiteStore
-store = SQLiteStore(sys.argv[1])
+from krea_aleph import Record
 assert store.lock("studio", store.holder())
 store.write(Record("studio", "shot-1", "f", phase="posting", holder=store.holder()))
 print(store.holder(), flush=True)
-if sys.argv[2] == "die":
+if sys.argv[1] == "die":
     os.kill(os.getpid(), 9)
 sys.stdin.read()
 """
 
 
-def _other(path: Path, what: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", LOCK_AND_DIE, str(path), what]
+def _other(place: Place, what: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", f"{place.source}\n{LOCK_AND_DIE}", what]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def test_the_dead_hold_nothing(path: Path) -> None:
+def test_the_dead_hold_nothing(place: Place) -> None:
     """A process that was killed is known to be dead at once, and its turn is free."""
-    store = SQLiteStore(path)
-    with _other(path, "die") as process:
+    store = place.open()
+    with _other(place, "die") as process:
         assert process.stdout is not None
         holder = process.stdout.readline().strip()
         process.wait()
-    assert not store.alive(holder)
+    assert _until(lambda: not store.alive(holder))
     assert store.lock("studio", store.holder())
     assert [record.holder for record in store.find("studio", ["posting"])] == [holder]
 
 
-def test_the_living_keep_what_they_hold(path: Path) -> None:
+def test_the_living_keep_what_they_hold(place: Place) -> None:
     """Another process that still runs is alive, also seen from a thread, until it ends."""
-    store = SQLiteStore(path)
-    with _other(path, "live") as process:
+    store = place.open()
+    with _other(place, "live") as process:
         assert process.stdout is not None
         assert process.stdin is not None
         holder = process.stdout.readline().strip()
@@ -171,7 +223,7 @@ def test_the_living_keep_what_they_hold(path: Path) -> None:
         assert not store.lock("studio", store.holder())
         process.stdin.close()
         process.wait()
-    assert not store.alive(holder)
+    assert _until(lambda: not store.alive(holder))
 
 
 def _child_token(store: SQLiteStore, pipe: object) -> None:
@@ -180,9 +232,9 @@ def _child_token(store: SQLiteStore, pipe: object) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_process_is_somebody_else(path: Path) -> None:
+def test_a_forked_process_is_somebody_else(place: Place) -> None:
     """A child has a name of its own, uses the file, and does not keep its parent alive."""
-    store = SQLiteStore(path)
+    store = place.open()
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
     child = context.Process(target=_child_token, args=(store, theirs))
@@ -190,14 +242,14 @@ def test_a_forked_process_is_somebody_else(path: Path) -> None:
     token = ours.recv()
     child.join()
     assert token != store.holder()
-    assert not store.alive(token)
+    assert _until(lambda: not store.alive(token))
     assert store.alive(store.holder())
     assert store.write(_record()) is not None
 
 
-def test_closing_lets_go_and_opens_again(path: Path) -> None:
+def test_closing_lets_go_and_opens_again(place: Place) -> None:
     """A closed store is dead to others, and alive again with its next use."""
-    store, other = SQLiteStore(path), SQLiteStore(path)
+    store, other = place.open(), place.open()
     holder = store.holder()
     assert other.alive(holder)
     store.close()
@@ -238,9 +290,9 @@ def test_its_repr_says_where_it_is(path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", range(1, 12))
-def test_an_interrupted_turn_locks_nobody_out(path: Path, line: int) -> None:
+def test_an_interrupted_turn_locks_nobody_out(place: Place, line: int) -> None:
     """Ctrl-C at any line of taking a turn leaves no transaction behind: others go on at once."""
-    store, other = SQLiteStore(path), SQLiteStore(path)
+    store, other = place.open(), place.open()
     left = line
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
@@ -262,9 +314,9 @@ def test_an_interrupted_turn_locks_nobody_out(path: Path, line: int) -> None:
     assert other.write(_record("shot-2")) is not None
 
 
-def test_deliveries_are_counted_by_job(path: Path) -> None:
+def test_deliveries_are_counted_by_job(place: Place) -> None:
     """Every process sees how many webhooks told of a job, and whether one is to come."""
-    here, there = SQLiteStore(path), SQLiteStore(path)
+    here, there = place.open(), place.open()
     assert here.delivered("studio", "j1") is None
     here.expect("studio", "nonce-1", "j1")
     assert there.delivered("studio", "j1") == 0
@@ -275,9 +327,9 @@ def test_deliveries_are_counted_by_job(path: Path) -> None:
     assert (here.told("studio", "nonce-1"), here.told("other", "nonce-1")) == (["j1"], [])
 
 
-def test_an_address_is_for_one_job(path: Path) -> None:
+def test_an_address_is_for_one_job(place: Place) -> None:
     """Once it is known whose a nonce is, no other job can be told with it."""
-    store = SQLiteStore(path)
+    store = place.open()
     assert store.deliver("studio", "nonce-1", "early")  # nobody knows better yet
     store.expect("studio", "nonce-1", "j1")
     assert not store.deliver("studio", "nonce-1", "j2")
@@ -291,22 +343,20 @@ def test_an_address_is_for_one_job(path: Path) -> None:
     assert store.deliver("other", record.nonce, "j4")  # another account's is another one
 
 
-def test_what_was_told_before_it_was_expected(path: Path) -> None:
+def test_what_was_told_before_it_was_expected(place: Place) -> None:
     """A webhook that comes before Krea's answer is counted all the same."""
-    store = SQLiteStore(path)
+    store = place.open()
     store.deliver("studio", "nonce-1", "j1")
     store.expect("studio", "nonce-1", "j1")
     assert store.delivered("studio", "j1") == 1
 
 
-def test_old_deliveries_are_forgotten(path: Path) -> None:
+def test_old_deliveries_are_forgotten(place: Place) -> None:
     """The table does not grow for ever."""
-    store = SQLiteStore(path)
+    store = place.open()
     store.expect("studio", "nonce-1", "j1")
     store.deliver("studio", "nonce-2", "j2")
-    with closing(sqlite3.connect(path)) as by_hand:
-        by_hand.execute("UPDATE deliveries SET touched_at = touched_at - 31 * 86400")
-        by_hand.commit()
+    place.by_hand("UPDATE deliveries SET touched_at = touched_at - 31 * 86400")
     store.expect("studio", "nonce-3", "j3")
     assert [store.delivered("studio", job) for job in ("j1", "j2", "j3")] == [None, None, 0]
 
@@ -326,13 +376,11 @@ def test_what_cannot_be_looked_at_is_not_taken_for_dead(path: Path) -> None:
     assert ours.alive(holder)
 
 
-def test_a_row_that_cannot_be_read(path: Path) -> None:
+def test_a_row_that_cannot_be_read(place: Place) -> None:
     """A row that something else has spoilt is an error of the store."""
-    store = SQLiteStore(path)
+    store = place.open()
     store.write(_record())
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("UPDATE records SET fields = '{'")
-        connection.commit()
+    place.by_hand("UPDATE records SET fields = '{'")
     with pytest.raises(StoreError, match="cannot be used"):
         store.read("studio", "shot-1")
 
