@@ -13,11 +13,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from krea_aleph.durable.census import AccountStatus, Status, WorkerStatus
+    from krea_aleph.durable.jobs import Durable
     from krea_aleph.durable.postgres import PostgresStore
+    from krea_aleph.durable.stages import Alert
 
-__all__ = ["PostgresStore"]
+__all__ = ["AccountStatus", "Alert", "Durable", "PostgresStore", "Status", "WorkerStatus"]
 
-_HOMES: Final = {"PostgresStore": "postgres"}
+_HOMES: Final = {
+    "AccountStatus": "census",
+    "Alert": "stages",
+    "Durable": "jobs",
+    "PostgresStore": "postgres",
+    "Status": "census",
+    "WorkerStatus": "census",
+}
 
 
 if not TYPE_CHECKING:  # type checkers know the names from above

@@ -1,0 +1,482 @@
+"""`Durable`: enqueue from anywhere, work in one process or in many, see how things stand."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from krea_aleph.durable import census, letters, tasks
+from krea_aleph.durable.census import AccountStatus, Status, WorkerStatus
+from krea_aleph.durable.engine import JOB, SUBMIT, Engine, NameTaken
+from krea_aleph.durable.stages import LOGGER, Stages
+from krea_aleph.durable.tasks import Rules, Task
+from krea_aleph.durable.worker import Settings, Worker
+from krea_aleph.durable.workflows import AGAIN, RESTS
+from krea_aleph.errors import (
+    ConfigError,
+    IntentConflictError,
+    InvalidRequestError,
+    KreaError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from dbos import DBOSClient, WorkflowStatus
+
+    from krea_aleph import AlephOptions, Media
+    from krea_aleph.durable.stages import Alert, Factory
+    from krea_aleph.durable.tasks import Checks, Kept
+    from krea_aleph.models import StrPath
+    from krea_aleph.outcomes import Failed, Succeeded
+    from krea_aleph.store import Store
+    from krea_aleph.webhooks import WebhookReceiver
+
+APP_VERSION: Final = "krea-aleph-1"
+"""The version of the order of steps. It changes when running jobs could not go on otherwise."""
+
+_OVER: Final = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+_FORGET_EVERY: Final = 3600.0
+_TOGETHER: Final = 500
+_FIRST_LOOK: Final = 0.05
+_LONGEST_LOOK: Final = 1.0
+
+
+def _nothing(_: Alert) -> None:
+    """Do nothing: the log has it."""
+
+
+class Durable:
+    """Jobs that survive the processes that work on them, on the engine DBOS.
+
+    Any process can enqueue; only labels of accounts are stored, never keys. Workers have a client
+    factory for each label. On an SQLite file one process works; on Postgres any number does.
+
+    A job is known by its intent. Enqueueing the same one twice is one job, and what is paid for is
+    decided by the store alone, as everywhere in this library: `SQLiteStore` beside the file, or
+    `PostgresStore` in the database.
+
+    Args:
+        database_url: ``sqlite:///jobs.sqlite3`` or ``postgresql://user@host/name``.
+        accounts: A client factory for each label: called with ``account=`` and ``store=``, it
+            returns an `AsyncAleph`, as ``functools.partial(AsyncAleph, api_key=...)`` does. Whoever
+            only enqueues may give the labels alone.
+        app_version: Of the order of steps. Workers take up only jobs of their own version.
+        executor_id: The worker's name, the same after each start, such as ``krea-0``. On an SQLite
+            file there is one worker, which needs none.
+        name: Of the application: 3 to 256 small letters, digits, ``-`` and ``_``.
+        store: Default: one in the same database.
+        receiver: A `WebhookReceiver` for every client; the one that Krea calls may be in another
+            process, with the same store.
+        output_dir: The workers' folder for results.
+        shared_paths: Whether every process sees the same files under the same paths: only then may
+            clips be local ones, and outputs anywhere.
+        slots: How many jobs of an account are under way at once, to begin with; see ``set_slots``.
+        max_attempts: How often a job is begun at most when it takes its process down each time.
+        retention: How many days outcomes are remembered; None for ever. Intents stay in the store.
+        poll_interval: How often a worker looks for work, in seconds.
+        checks: As in a client, for requests that are enqueued.
+        on_alert: Called with an `Alert` when somebody has to see to something.
+
+    Raises:
+        ConfigError: One of them cannot work.
+        MissingExtraError: On import, where the extra ``[durable]`` is not installed.
+
+    Example:
+        >>> from functools import partial
+        >>> from krea_aleph import AsyncAleph
+        >>> jobs = Durable("sqlite:///jobs.sqlite3", {"studio": partial(AsyncAleph)})
+        >>> jobs
+        Durable('krea-aleph', accounts=['studio'])
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        accounts: Mapping[str, Factory] | Collection[str] = (),
+        *,
+        app_version: str = APP_VERSION,
+        executor_id: str | None = None,
+        name: str = "krea-aleph",
+        store: Store | None = None,
+        receiver: WebhookReceiver | None = None,
+        output_dir: StrPath = ".",
+        shared_paths: bool = False,
+        slots: int = 8,
+        max_attempts: int = 50,
+        retention: float | None = 30.0,
+        poll_interval: float = 1.0,
+        checks: Checks = "error",
+        on_alert: Callable[[Alert], object] = _nothing,
+    ) -> None:
+        self._engine = Engine(database_url, name)
+        self._factories = dict(accounts) if isinstance(accounts, Mapping) else {}
+        self._labels = tuple(accounts)
+        self._app_version = app_version
+        self._store = store
+        self._receiver = receiver
+        self._output_dir = Path(output_dir).absolute()
+        self._rules = Rules(shared=shared_paths, checks=checks)
+        self._retention = retention
+        self._stopped = threading.Event()
+        settings = Settings(app_version, executor_id, slots, max_attempts, poll_interval, on_alert)
+        self._worker = Worker(self._engine, settings)
+
+    def __repr__(self) -> str:
+        return f"Durable({self._engine.name!r}, accounts={list(self._labels)!r})"
+
+    @cached_property
+    def store(self) -> Store:
+        """The store that knows what is paid for, also for clients of your own."""
+        return self._store or self._engine.store("intents")
+
+    # Enqueueing
+
+    def enqueue(
+        self,
+        video: Media,
+        prompt: str,
+        *,
+        account: str | None = None,
+        intent: str | None = None,
+        output: StrPath | None = None,
+        exists: Kept = "keep",
+        options: AlephOptions | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Hand a job over to the workers, and return its intent. No worker need be running.
+
+        Args:
+            video: The clip: a URL, or an asset; with ``shared_paths`` also a path.
+            prompt: As in ``submit``.
+            account: The label of the account that pays; it may be left out where there is one.
+            intent: Its name. Enqueueing the same name and request again is the same job. Without
+                one, equal requests are one job.
+            output: The name of the result inside the workers' ``output_dir``; with
+                ``shared_paths`` any path. Without one nothing is saved, and the outcome has the
+                result's address.
+            exists: What to do where a file has that name: "keep" it, or "replace" it.
+            options: The optional fields of the contract.
+            extra_body: As in ``submit``.
+
+        Raises:
+            InvalidRequestError: It would be refused, or means something on this machine only.
+            IntentConflictError: The intent stands for another request.
+            ConfigError: Nobody has the account.
+            StoreError: The database could not be used.
+        """
+        label = self._label(account)
+        task = tasks.draft(
+            self._rules,
+            label,
+            video=video,
+            prompt=prompt,
+            options=options or {},
+            extra_body=extra_body,
+            intent=intent,
+            output=output,
+            exists=exists,
+        )
+        with self._engine.client() as client:
+            try:
+                client.enqueue(
+                    {
+                        "workflow_name": JOB,
+                        "queue_name": self._engine.queues.jobs,
+                        "queue_partition_key": task.account,
+                        "workflow_id": task.intent,
+                        "workflow_id_reuse_policy": "reject",
+                        "app_version": self._app_version,
+                        "application_name": self._engine.name,
+                    },
+                    task.dump(),
+                )
+            except NameTaken:
+                _refuse_another(_find(client, task.intent), task)
+        return task.intent
+
+    def result(self, intent: str, *, wait_timeout: float | None = None) -> Succeeded | Failed:
+        """Wait until a job is over, and return its outcome, in which ``item`` is the intent.
+
+        Args:
+            intent: Its name.
+            wait_timeout: Seconds to wait; None for ever, 0 to look once.
+
+        Raises:
+            InvalidRequestError: Nobody has enqueued it, or it has been forgotten.
+            TimeoutError: It is not over by then. It goes on.
+            StoreError: The database could not be used.
+        """
+        ends = None if wait_timeout is None else time.monotonic() + wait_timeout
+        pause = _FIRST_LOOK
+        while True:
+            row = self._row(intent)
+            if row.status in _OVER:
+                return letters.outcome(intent, row.status, row.output, row.error)
+            if ends is not None and time.monotonic() + pause > ends:
+                message = f"{intent!r} is not over yet; it goes on"
+                raise TimeoutError(message)
+            time.sleep(pause)
+            pause = min(pause * 2, _LONGEST_LOOK)
+
+    # Seeing to things
+
+    def status(self) -> Status:
+        """Return how things stand, as data; ``str()`` of it is a table.
+
+        Raises:
+            StoreError: The database could not be used.
+        """
+        accounts = {label: AccountStatus(label) for label in self._labels}
+        for state, label, count in self._engine.count("status", "queue_partition_key"):
+            row = accounts.setdefault(label, AccountStatus(label))
+            word = census.STATES[state]
+            setattr(row, word, getattr(row, word) + count)
+        for label, why in self._rests().items():
+            accounts.setdefault(label, AccountStatus(label)).rests = why
+        for label, row in accounts.items():
+            row.parked = len(self.store.find(label, ["parked"]))
+        workers = (
+            WorkerStatus(worker, count, self._worker.alive(worker), version)
+            for worker, version, count in self._engine.count(
+                "executor_id", "application_version", running=True
+            )
+        )
+        return Status(tuple(accounts[label] for label in sorted(accounts)), tuple(workers))
+
+    def rescue(self, executor_id: str | None = None) -> list[str]:
+        """Give the jobs of dead workers to those that live, and return their intents.
+
+        A worker that comes back under its own name takes up its jobs by itself: this is for one
+        that never will.
+
+        Args:
+            executor_id: The worker; None for all that are known to be dead.
+
+        Raises:
+            ConfigError: That worker is alive.
+            StoreError: The database could not be used.
+        """
+        if executor_id is not None:
+            return self._rescue(executor_id)
+        dead = {row.executor_id for row in self.status().workers if row.alive is False}
+        return [intent for worker in sorted(dead) for intent in self._rescue(worker)]
+
+    def retry(self, intent: str) -> None:
+        """Let a job that has failed be tried again: what is paid for is not paid again.
+
+        That is for failures that have been seen to, such as a full disk, or a lost answer that
+        ``adopt`` has decided. A job that Krea has ended stays ended; a new attempt at that needs
+        a new intent.
+
+        Raises:
+            InvalidRequestError: It is not over, or it has not failed.
+            StoreError: The database could not be used.
+        """
+        row = self._row(intent)
+        if row.status not in _OVER or row.status == "SUCCESS" or row.input is None:
+            raise InvalidRequestError("intent", f"{intent!r} has not failed")
+        task = Task.load(row.input["args"][0])
+        with self._engine.client() as client:
+            lanes = client.list_workflows(workflow_ids=[tasks.LANE_PREFIX + intent])
+            client.delete_workflows([lane.workflow_id for lane in lanes])
+            client.rewind_workflow(
+                intent,
+                queue_name=self._engine.queues.jobs,
+                queue_partition_key=task.account,
+                application_version=self._app_version,
+            )
+
+    def wake(self, account: str | None = None) -> int:
+        """Let whatever rests try again now, after topping up the balance for instance.
+
+        Returns:
+            How many jobs and submits have been told.
+
+        Raises:
+            StoreError: The database could not be used.
+        """
+        with self._engine.client() as client:
+            rows = self._running(client, JOB, SUBMIT)
+            told = [row for row in rows if account in {None, row.queue_partition_key}]
+            for row in told:
+                client.send(row.workflow_id, "now", topic=AGAIN)
+        return len(told)
+
+    def set_slots(self, slots: int) -> None:
+        """Change how many jobs of an account are under way at once, for every worker, now.
+
+        Raises:
+            InvalidRequestError: It is less than 1.
+            ConfigError: No worker was ever started.
+            StoreError: The database could not be used.
+        """
+        if slots < 1:
+            raise InvalidRequestError("slots", f"{slots} is too few; 1 or more are needed")
+        with self._engine.client() as client:
+            queue = client.retrieve_queue(self._engine.queues.jobs)
+            if queue is None:
+                raise ConfigError("slots: no worker was ever started.", hint="Start one first.")
+            queue.set_partition_concurrency(slots)
+
+    def forget(self, *, older_than: float) -> int:
+        """Delete what the engine knows of jobs that have been over for so many days.
+
+        Intents stay in the store: enqueueing one again finds its job, and pays nothing.
+
+        Returns:
+            How many jobs.
+
+        Raises:
+            StoreError: The database could not be used.
+        """
+        before = (datetime.now(UTC) - timedelta(days=older_than)).isoformat()
+        forgotten = 0
+        with self._engine.client() as client:
+            while rows := client.list_workflows(
+                name=JOB,
+                status=_OVER,
+                completed_before=before,
+                application_name=self._engine.name,
+                limit=_TOGETHER,
+                load_input=False,
+                load_output=False,
+            ):
+                client.delete_workflows([row.workflow_id for row in rows], delete_children=True)
+                forgotten += len(rows)
+        return forgotten
+
+    # Working
+
+    def register(self) -> None:
+        """Make the workflows known to an engine that the application itself launches.
+
+        Call it after ``DBOS(config=...)`` and before ``DBOS.launch()``, with the same ``name`` and
+        version as there, and give each process an ``executor_id`` that stays.
+
+        Raises:
+            StoreError: The database, in which the queues are made, could not be used.
+        """
+        self._worker.register(self._stages())
+
+    def launch(self) -> None:
+        """Begin to work, in threads of this process; jobs that it had before are taken up.
+
+        Raises:
+            ConfigError: Somebody else works under this name, or on this SQLite file; or the engine
+                refuses the configuration.
+            StoreError: The database could not be used.
+        """
+        self._worker.launch(self._stages())
+        self._stopped.clear()
+        if self._retention is not None:
+            tidy = threading.Thread(target=self._tidy, args=(self._retention,), daemon=True)
+            tidy.start()
+
+    def run(self) -> None:
+        """Work until SIGTERM or Ctrl-C, then end in order: an answer that is to come is awaited.
+
+        Raises:
+            ConfigError: As ``launch`` does.
+            StoreError: As ``launch`` does.
+        """
+        self.launch()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stopped.set())
+        while not self._stopped.wait(1.0):
+            pass
+        self.close()
+
+    def close(self) -> None:
+        """Stop working. What is under way goes on where this worker, or another one, is started."""
+        self._stopped.set()
+        self._worker.close()
+        self._engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _stages(self) -> Stages:
+        more = {} if self._receiver is None else {"receiver": self._receiver}
+        return Stages(self._factories, self.store, more, self._output_dir)
+
+    def _label(self, account: str | None) -> str:
+        if account is None and len(self._labels) == 1:
+            return self._labels[0]
+        if account is None or (self._labels and account not in self._labels):
+            known = ", ".join(map(repr, self._labels)) or "none"
+            raise ConfigError(
+                f"account: there is no {account!r} here; known: {known}.",
+                hint="Name one of the labels that this Durable was given.",
+            )
+        return account
+
+    def _row(self, intent: str) -> WorkflowStatus:
+        with self._engine.client() as client:
+            row = _find(client, intent)
+        if row is None or row.name != JOB:
+            raise InvalidRequestError("intent", f"nobody has enqueued {intent!r}")
+        return row
+
+    def _running(self, client: DBOSClient, *names: str, **more: Any) -> list[WorkflowStatus]:
+        return client.list_workflows(
+            name=list(names),
+            status="PENDING",
+            application_name=self._engine.name,
+            load_input=False,
+            **more,
+        )
+
+    def _rests(self) -> dict[str, str]:
+        """Return why accounts rest, of those that do."""
+        with self._engine.client() as client:
+            lanes = self._running(client, SUBMIT)
+            told = [(lane, client.get_event(lane.workflow_id, RESTS, 0)) for lane in lanes]
+        return {str(lane.queue_partition_key): facts["why"] for lane, facts in told if facts}
+
+    def _rescue(self, worker: str) -> list[str]:
+        """Move what a worker has, while nobody can begin to work under its name."""
+        if not self._worker.roll.take(worker, patience=0):
+            raise ConfigError(
+                f"executor_id: {worker!r} is alive.", hint="Stop it first; its jobs go on then."
+            )
+        try:
+            with self._engine.client() as client:
+                rows = self._running(client, JOB, SUBMIT, executor_id=worker)
+                for name, queue in zip((JOB, SUBMIT), self._engine.queues, strict=True):
+                    ids = [row.workflow_id for row in rows if row.name == name]
+                    if ids:
+                        client.resume_workflows(ids, queue_name=queue)
+        finally:
+            self._worker.roll.give_back(worker)
+        return [row.workflow_id for row in rows if row.name == JOB]
+
+    def _tidy(self, retention: float) -> None:
+        while not self._stopped.wait(_FORGET_EVERY):
+            try:
+                self.forget(older_than=retention)
+            except KreaError as error:
+                LOGGER.warning("old jobs could not be forgotten: %s", error)
+
+
+def _find(client: DBOSClient, intent: str) -> WorkflowStatus | None:
+    return next(iter(client.list_workflows(workflow_ids=[intent])), None)
+
+
+def _refuse_another(row: WorkflowStatus | None, task: Task) -> None:
+    """Refuse a request under a name that stands for another one."""
+    if row is None:
+        return  # it has been forgotten this very moment, and is over
+    if row.name != JOB or row.input is None:
+        raise IntentConflictError(task.intent, ())
+    if names := Task.load(row.input["args"][0]).differs(task):
+        raise IntentConflictError(task.intent, names)

@@ -1,0 +1,220 @@
+"""The stages of a job: what is tried in each, and what becomes of a try that fails.
+
+There is no second way to submit here. A stage calls the client, under the task's intent, and the
+store is what knows whether a job was paid for, in which process, and what the server showed before.
+A stage may be tried any number of times, by any worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from krea_aleph import AsyncAleph
+from krea_aleph.durable.letters import dump_error, dump_saved
+from krea_aleph.errors import (
+    APIConnectionError,
+    AuthenticationError,
+    ConfigError,
+    DownloadError,
+    InsufficientCreditsError,
+    IntentBusyError,
+    InternalServerError,
+    InvalidResponseError,
+    KreaError,
+    RateLimitError,
+    StoreError,
+    SubmitUncertainError,
+)
+from krea_aleph.models import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
+    from typing import TypeAlias
+
+    from krea_aleph.durable.tasks import Task
+    from krea_aleph.store import Store
+
+    Factory: TypeAlias = Callable[..., AsyncAleph]
+    Verdict: TypeAlias = dict[str, Any]
+
+LOGGER: Final = logging.getLogger("krea_aleph")
+# Whose key or credit does not do now may have what it takes later; so for an account's label.
+_NEEDS_SOMEBODY: Final = {
+    InsufficientCreditsError: "credit",
+    AuthenticationError: "key",
+    ConfigError: "account",
+}
+FOR_SOMEBODY: Final = frozenset(_NEEDS_SOMEBODY.values())
+"""The reasons that somebody has to see to."""
+# These say nothing about the job, and pass.
+_PASSES: Final = (
+    APIConnectionError,
+    IntentBusyError,
+    InternalServerError,
+    InvalidResponseError,
+    RateLimitError,
+    StoreError,
+)
+_DOWNLOADS: Final = 6
+SOMEBODY_SECONDS = 60.0
+"""How long to wait for somebody at first; twice as long each time after that."""
+
+
+class Alert(NamedTuple):
+    """Something that somebody has to see to; the jobs of the account wait for it.
+
+    Attributes:
+        account: The label of the account.
+        reason: "credit" (402), "key" (401), "account" (this worker has no client for it).
+        message: What was said.
+        intent: The job that has met it first.
+    """
+
+    account: str
+    reason: str
+    message: str
+    intent: str
+
+
+class Stages:
+    """Tries what there is to be done for a task, with the client of its account.
+
+    Args:
+        accounts: A client factory for each label.
+        store: Where intents are kept.
+        more: Further options for every client.
+        output_dir: The folder that results go into.
+    """
+
+    def __init__(
+        self,
+        accounts: Mapping[str, Factory],
+        store: Store,
+        more: Mapping[str, Any],
+        output_dir: Path,
+    ) -> None:
+        self._accounts = accounts
+        self._store = store
+        self._more = more
+        self._output_dir = output_dir
+        self._clients: dict[str, AsyncAleph] = {}
+        self._submits: set[asyncio.Task[Any]] = set()
+        self._closing = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def submit(self, task: Task, _: Verdict, tries: int) -> Verdict:
+        """Start the job of a task, or find the one that was started."""
+        del tries
+        if self._closing:
+            await asyncio.Event().wait()  # until the process has ended: the next one will do it
+
+        async def attempt() -> Verdict:
+            try:
+                job = await self._client(task.account).submit(
+                    task.video,
+                    task.prompt,
+                    intent=task.intent,
+                    extra_body=task.extra_body,
+                    **task.options,
+                )
+            except SubmitUncertainError as error:
+                if error.candidates:
+                    raise
+                return {"later": 0.0, "why": "lost answer", "words": str(error)}
+            return {"job": job.to_json()}
+
+        running = asyncio.ensure_future(_judged(attempt))
+        self._submits.add(running)
+        running.add_done_callback(self._submits.discard)
+        return await running
+
+    async def wait(self, task: Task, known: Verdict, tries: int) -> Verdict:
+        """Wait until the job has ended. Whoever tries again goes on with it."""
+        del tries
+
+        async def attempt() -> Verdict:
+            job = await self._client(task.account).wait(Job.from_json(known["job"]))
+            return {"job": job.to_json()}
+
+        return await _judged(attempt)
+
+    async def save(self, task: Task, known: Verdict, tries: int) -> Verdict:
+        """Bring the result to where it is wanted."""
+
+        async def attempt() -> Verdict:
+            job = Job.from_json(known["job"])
+            client = self._client(task.account)
+            target = self._output_dir / task.output if task.output else self._output_dir
+            target.parent.mkdir(parents=True, exist_ok=True)
+            output = f"{target}/" if (task.output or "").endswith("/") else str(target)
+            try:
+                saved = await client.download(job, output, exists=task.exists)
+            except DownloadError as error:
+                if tries >= _DOWNLOADS:
+                    raise
+                return {"later": 0.0, "why": "download", "words": str(error)}
+            return {"saved": dump_saved(saved)}
+
+        return await _judged(attempt)
+
+    def close(self, patience: float) -> None:
+        """Begin no submit any more, let those under way end, and close the clients."""
+        self._closing = True
+        loop = self._loop
+        if loop is None or not loop.is_running():
+            return
+
+        async def closing() -> None:
+            if self._submits:
+                await asyncio.wait(set(self._submits), timeout=patience)
+            for client in self._clients.values():
+                await client.close()
+
+        asyncio.run_coroutine_threadsafe(closing(), loop).result()
+
+    def _client(self, label: str) -> AsyncAleph:
+        """Return the client of an account, which is made when it is first needed."""
+        self._loop = asyncio.get_running_loop()
+        client = self._clients.get(label)
+        if client is None:
+            factory = self._accounts.get(label)
+            if factory is None:
+                known = ", ".join(map(repr, self._accounts)) or "none"
+                raise ConfigError(
+                    f"account: this worker knows no {label!r}; it knows {known}.",
+                    hint="Start it with a client factory for that label; the job waits.",
+                )
+            client = factory(account=label, store=self._store, **self._more)
+            if getattr(client, "account", None) != label or not isinstance(client, AsyncAleph):
+                raise ConfigError(
+                    f"accounts: the factory of {label!r} must return an AsyncAleph of that label,"
+                    " made with the options that it is given.",
+                    hint="Such as functools.partial(AsyncAleph, api_key=...).",
+                )
+            self._clients[label] = client
+        return client
+
+
+async def _judged(attempt: Callable[[], Awaitable[Verdict]]) -> Verdict:
+    """Return what a try has come to, or what is to be done about its error."""
+    try:
+        return await attempt()
+    except KreaError as error:
+        return _verdict(error)
+    except Exception as error:
+        LOGGER.exception("a job has failed with an error that is not the library's")
+        words = f"{type(error).__name__}: {error}"
+        return {"failed": dump_error(KreaError(words, hint="Look at the worker's log."))}
+
+
+def _verdict(error: KreaError) -> Verdict:
+    for kind, why in _NEEDS_SOMEBODY.items():
+        if isinstance(error, kind):
+            return {"later": SOMEBODY_SECONDS, "why": why, "words": str(error)}
+    if isinstance(error, _PASSES):
+        pause = getattr(error, "retry_after", None) or 0.0
+        return {"later": pause, "why": type(error).__name__, "words": str(error)}
+    return {"failed": dump_error(error)}

@@ -1,0 +1,202 @@
+"""What is enqueued: one job, as text that any process can read, on any machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+from krea_aleph import Aleph
+from krea_aleph.errors import InvalidRequestError
+from krea_aleph.models import Asset
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Kept: TypeAlias = Literal["keep", "replace"]
+Checks: TypeAlias = Literal["error", "warn", "off"]
+
+LANE_PREFIX: Final = "krea_aleph.submit/"
+"""What the names of the submits begin with, and so no intent does."""
+
+_URL: Final = re.compile(r"(?:https?|data|s3|gs|az):", re.IGNORECASE)
+_REQUEST: Final = ("account", "video", "prompt", "options", "extra_body")
+_ELSEWHERE: Final = (
+    "Whoever runs the job may be on another machine. Give a URL or an asset; where every worker"
+    " sees the same files, say so with shared_paths=True."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One job as it is enqueued.
+
+    Attributes:
+        intent: Its name, also for the engine.
+        account: The label of the account that pays.
+        video: The clip: a URL, or a path that is the same everywhere.
+        prompt: What it should become.
+        options: The optional fields of the contract.
+        extra_body: Further fields of the body.
+        output: Where the result goes; None where nobody wants it saved.
+        exists: What to do where a file is there.
+    """
+
+    intent: str
+    account: str
+    video: str
+    prompt: str
+    options: Mapping[str, Any]
+    extra_body: Mapping[str, Any] | None
+    output: str | None
+    exists: Kept
+
+    def dump(self) -> str:
+        """Return it as text."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def load(cls, text: str) -> Task:
+        """Return what `dump` wrote."""
+        return cls(**json.loads(text))
+
+    def differs(self, other: Task) -> tuple[str, ...]:
+        """Name the parts of the request in which another one differs."""
+        return tuple(name for name in _REQUEST if getattr(self, name) != getattr(other, name))
+
+
+class Rules(NamedTuple):
+    """What may be enqueued.
+
+    Attributes:
+        shared: Whether every process sees the same files.
+        checks: What to do with a request that the contract forbids.
+    """
+
+    shared: bool
+    checks: Checks
+
+
+def draft(
+    rules: Rules,
+    account: str,
+    *,
+    video: Any,
+    prompt: str,
+    options: Mapping[str, Any],
+    extra_body: Mapping[str, Any] | None,
+    intent: str | None,
+    output: Any,
+    exists: Kept,
+) -> Task:
+    """Return the task that a request amounts to, checked as a client would check it.
+
+    Raises:
+        InvalidRequestError: It would be refused, or means something in this process only.
+    """
+    clip = media(video, "video", shared=rules.shared)
+    fields = portable(dict(options), "options", shared=rules.shared)
+    extra = portable(extra_body and dict(extra_body), "extra_body", shared=rules.shared)
+    if exists not in {"keep", "replace"}:
+        raise InvalidRequestError("exists", f'{exists!r} is neither "keep" nor "replace"')
+    with Aleph(api_key="-", trust_env=False, checks=rules.checks) as checker:
+        uploads = checker.check(clip, prompt, extra_body=extra, **fields).uploads
+    if uploads and not rules.shared:
+        place, name = next(iter(uploads.items()))
+        path_for_all(name, place, shared=False)
+    if intent is None:
+        intent = name_of(account, clip, prompt, fields, extra)
+    check_intent(intent)
+    where = check_output(output, shared=rules.shared)
+    return Task(intent, account, clip, prompt, fields, extra, where, exists)
+
+
+def check_intent(intent: Any) -> None:
+    """Refuse what cannot be a name.
+
+    Raises:
+        InvalidRequestError: It is none.
+    """
+    fits = isinstance(intent, str) and intent.strip() and "\0" not in intent
+    if not fits or intent.startswith(LANE_PREFIX):
+        raise InvalidRequestError("intent", f"{intent!r} cannot be the name of a job")
+
+
+def name_of(*request: object) -> str:
+    """Return the name of a request to which nobody has given one: equal requests are one job."""
+    return f"request-{sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:32]}"
+
+
+def portable(value: Any, place: str, *, shared: bool) -> Any:
+    """Return a value of a request as JSON can hold it.
+
+    Raises:
+        InvalidRequestError: It means something in this process only.
+    """
+    if isinstance(value, Asset):
+        return value.url
+    if isinstance(value, os.PathLike):
+        return path_for_all(os.fspath(value), place, shared=shared)
+    if isinstance(value, dict):
+        return {key: portable(part, f"{place}.{key}", shared=shared) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        parts = enumerate(value)
+        return [portable(part, f"{place}[{number}]", shared=shared) for number, part in parts]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    kind = type(value).__name__
+    raise InvalidRequestError(place, f"a {kind} cannot be handed to another process")
+
+
+def media(value: Any, place: str, *, shared: bool) -> Any:
+    """Return a clip as another process can find it.
+
+    Raises:
+        InvalidRequestError: It is on this machine only.
+    """
+    found = portable(value, place, shared=shared)
+    if isinstance(value, str) and not _URL.match(value):
+        return path_for_all(value, place, shared=shared)
+    return found
+
+
+def path_for_all(path: str | bytes, place: str, *, shared: bool) -> str:
+    """Return a path that means the same in every process.
+
+    Raises:
+        InvalidRequestError: There is none.
+    """
+    text = os.fsdecode(path)
+    if not shared:
+        raise InvalidRequestError(place, f"{text!r} is a path on this machine", hint=_ELSEWHERE)
+    return os.path.abspath(text)  # noqa: PTH100 - links stay as they are
+
+
+def check_output(output: Any, *, shared: bool) -> str | None:
+    """Return where a result goes, as every process can read it.
+
+    Raises:
+        InvalidRequestError: It leads out of the workers' folder.
+    """
+    if output is None:
+        return None
+    text = os.fsdecode(os.fspath(output))
+    if _URL.match(text):
+        return text
+    if shared:
+        ends = "/" if text.endswith(("/", os.sep)) else ""
+        return path_for_all(text, "output", shared=True) + ends
+    both = (PurePosixPath(text), PureWindowsPath(text))
+    leads_out = any(path.anchor or ".." in path.parts for path in both)
+    if leads_out or not text.strip("./"):
+        raise InvalidRequestError(
+            "output",
+            f"{text!r} is no name inside the workers' output_dir",
+            hint="Only with shared_paths=True it may be any path.",
+        )
+    return text

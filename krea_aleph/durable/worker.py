@@ -1,0 +1,162 @@
+"""A worker: a process that takes jobs up, under a name that is its own for as long as it lives."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from dbos import DBOS
+from dbos import error as refusals
+
+from krea_aleph.durable.roll import Roll
+from krea_aleph.durable.workflows import define
+from krea_aleph.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from krea_aleph.durable.engine import Engine
+    from krea_aleph.durable.stages import Alert, Stages
+
+# Long enough for the answer to a request that pays.
+_CLOSING_SECONDS: Final = 90.0
+# A server notices a moment later that a process has died.
+_TAKING_SECONDS: Final = 10.0
+_WORKERS_GRACE: Final = 2.0
+_ONLY_WORKER: Final = "the only one"
+
+
+class Settings(NamedTuple):
+    """What a worker is to keep to; `Durable` describes each."""
+
+    app_version: str
+    executor_id: str | None
+    slots: int
+    max_attempts: int
+    poll_interval: float
+    on_alert: Callable[[Alert], object]
+
+
+class Worker:
+    """One worker of an application, or somebody who looks after the others.
+
+    Args:
+        engine: The engine's database.
+        settings: What it keeps to.
+    """
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._stages: Stages | None = None
+        self._took = ""
+        self._lock = threading.Lock()
+        self._names: Roll | None = None
+
+    @property
+    def roll(self) -> Roll:
+        """Who works, and lives."""
+        with self._lock:
+            if self._names is None:
+                store = self._engine.store("workers", **self._brief())
+                self._names = Roll(store, self._engine.name)
+            return self._names
+
+    def alive(self, executor_id: str) -> bool | None:
+        """Tell whether a worker lives; None where nobody can tell."""
+        return self.roll.alive(_ONLY_WORKER if self._engine.on_sqlite else executor_id)
+
+    def register(self, stages: Stages) -> None:
+        """Make workflows and queues known, to an engine that somebody launches."""
+        self._stages = stages
+        define(
+            stages,
+            self._engine.queues,
+            max_attempts=self._settings.max_attempts,
+            poll_interval=self._settings.poll_interval,
+            alert=self._settings.on_alert,
+        )
+        places = zip(self._engine.queues, (self._settings.slots, 1), strict=True)
+        with self._engine.client() as client:
+            for queue, most in places:
+                client.register_queue(
+                    queue,
+                    partition_concurrency=most,
+                    polling_interval_sec=self._settings.poll_interval,
+                    on_conflict="never_update",
+                    application_name=self._engine.name,
+                )
+
+    def launch(self, stages: Stages) -> None:
+        """Begin to work.
+
+        Raises:
+            ConfigError: Somebody else has the name or the file, or the engine refuses something.
+        """
+        if self._took:
+            raise ConfigError("this process works already.")
+        name = self._name()
+        took = _ONLY_WORKER if self._engine.on_sqlite else name
+        if not self.roll.take(took, patience=_TAKING_SECONDS):
+            raise self._refusal(name)
+        self._took = took
+        try:
+            self._launch(name, stages)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Stop working, once the answers to requests that pay have come."""
+        stages, self._stages = self._stages, None
+        if stages is not None:
+            stages.close(_CLOSING_SECONDS)
+        took, self._took = self._took, ""
+        if took:
+            DBOS.destroy(destroy_registry=True)
+            with contextlib.suppress(StoreError):  # it is over with this process anyway
+                self.roll.give_back(took)
+
+    def _launch(self, name: str, stages: Stages) -> None:
+        try:
+            DBOS(
+                config={
+                    "name": self._engine.name,
+                    "system_database_url": self._engine.url,
+                    "application_version": self._settings.app_version,
+                    "executor_id": name,
+                    "log_level": "WARNING",
+                }
+            )
+            self.register(stages)
+            with self._engine.client():
+                DBOS.launch()
+        except refusals.DBOSException as refusal:
+            raise ConfigError(f"the engine refuses its configuration: {refusal}") from refusal
+
+    def _name(self) -> str:
+        if self._settings.executor_id:
+            return self._settings.executor_id
+        if self._engine.on_sqlite:
+            return "local"
+        raise ConfigError(
+            "executor_id: a worker on Postgres needs a name that stays the same after a start.",
+            hint="Such as the name of its pod in a StatefulSet, or of its systemd instance.",
+        )
+
+    def _refusal(self, name: str) -> ConfigError:
+        if self._engine.on_sqlite:
+            return ConfigError(
+                "database_url: another process works on this SQLite file, and its limits hold for"
+                " one process only.",
+                hint="Several workers need a Postgres database; enqueueing is fine from anywhere.",
+            )
+        return ConfigError(
+            f"executor_id: another process that is alive works as {name!r}.",
+            hint="Give each worker a name of its own that it keeps when it is started again.",
+        )
+
+    def _brief(self) -> dict[str, Any]:
+        """Return what lets a worker's death be known soon: nothing is paid by a name."""
+        return {} if self._engine.on_sqlite else {"grace": _WORKERS_GRACE}
