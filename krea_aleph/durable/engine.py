@@ -26,8 +26,6 @@ NameTaken = refusals.DBOSWorkflowIDInUseError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from krea_aleph.store import Store
-
 JOB: Final = "krea_aleph.job"
 """The name of the workflow that brings a job to its end."""
 SUBMIT: Final = "krea_aleph.submit"
@@ -71,7 +69,7 @@ class Engine:
         self.queues = Queues(f"{name}.jobs", f"{name}.submits")
         self.on_sqlite = url.startswith(_SQLITE)
 
-    def store(self, part: str, **options: Any) -> Store:
+    def store(self, part: str, **options: Any) -> SQLiteStore | PostgresStore:
         """Return a store in the same database, or in a file beside that of SQLite."""
         if self.on_sqlite:
             return SQLiteStore(f"{self._file}.{part}")

@@ -398,6 +398,8 @@ class Durable:
         self._stopped.set()
         self._worker.close()
         self._engine.close()
+        if (store := self.__dict__.pop("store", None)) is not self._store:
+            store.close()
 
     def __enter__(self) -> Self:
         return self

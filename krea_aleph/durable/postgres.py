@@ -168,10 +168,7 @@ class PostgresStore:
         self._dsn = dsn
         self._schema = schema
         self._grace = grace
-        self._guard = threading.RLock()
-        self._connection: psycopg.Connection[Any] | None = None
-        self._lifeline: Lifeline | None = None
-        self._release: weakref.finalize[..., Any] | None = None
+        self._begin()
         _STORES.add(self)
         self._run(lambda connection: connection.execute("SELECT 1"))
 
@@ -273,10 +270,8 @@ class PostgresStore:
     def close(self) -> None:
         """Close the connections, which happens by itself at the end. Any use opens new ones."""
         with self._guard:
-            if self._release is not None:
-                self._release()
-            self._drop()
-            self._lifeline = self._release = None
+            self._release()
+            self._begin()
 
     def __enter__(self) -> Self:
         return self
@@ -286,14 +281,17 @@ class PostgresStore:
 
     def forget_parent(self) -> None:
         """In a forked process: let go of the sessions, which are the parent's."""
-        if self._release is not None:
-            self._release.detach()
-        lifeline = None if self._lifeline is None else self._lifeline.connection
-        for connection in filter(None, (self._connection, lifeline)):
+        self._release.detach()
+        for connection in self._held.connections():
             disown(connection)
             _OF_PARENTS.append(connection)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Have no connection yet."""
         self._guard = threading.RLock()
-        self._connection = self._lifeline = self._release = None
+        self._held = _Held()
+        self._release = weakref.finalize(self, self._held.close)
 
     def _records(self, statement: LiteralString, **values: object) -> list[Record]:
         with _as_store_error(self._place):  # something else may have spoilt a row
@@ -310,10 +308,9 @@ class PostgresStore:
         return self._run(lambda connection: connection.execute(statement, values).rowcount)
 
     def _token(self) -> str:
-        if self._lifeline is None:
-            self._lifeline = Lifeline(self._dsn, self._schema)
-            self._release = weakref.finalize(self, self._lifeline.close)
-        return self._lifeline.token
+        if self._held.lifeline is None:
+            self._held.lifeline = Lifeline(self._dsn, self._schema)
+        return self._held.lifeline.token
 
     def _run(self, work: Callable[[psycopg.Connection[Any]], T]) -> T:
         """Do work on the connection; where that turns out to be broken, once more on a new one.
@@ -322,25 +319,20 @@ class PostgresStore:
         counts what is only compared.
         """
         with self._guard, _as_store_error(self._place):
-            known = self._connection
-            if known is not None:
+            held = self._held
+            if (known := held.connection) is not None:
                 try:
                     return work(known)
                 except psycopg.OperationalError:
                     if not known.broken:
                         raise
-                    self._drop()
-            self._connection = self._opened()
+                    held.drop()
+            held.connection = self._opened()
             try:
-                return work(self._connection)
+                return work(held.connection)
             except psycopg.OperationalError:
-                self._drop()
+                held.drop()
                 raise
-
-    def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
 
     def _opened(self) -> psycopg.Connection[Any]:
         connection = connect(self._dsn, self._schema)
@@ -350,6 +342,31 @@ class PostgresStore:
             connection.close()
             raise
         return connection
+
+
+class _Held:
+    """What a store has open."""
+
+    def __init__(self) -> None:
+        self.connection: psycopg.Connection[Any] | None = None
+        self.lifeline: Lifeline | None = None
+
+    def connections(self) -> list[psycopg.Connection[Any]]:
+        """Return what is open."""
+        alive = None if self.lifeline is None else self.lifeline.connection
+        return [connection for connection in (self.connection, alive) if connection is not None]
+
+    def drop(self) -> None:
+        """Close the connection for statements."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.close()
+
+    def close(self) -> None:
+        """Close all."""
+        self.drop()
+        if self.lifeline is not None:
+            self.lifeline.close()
 
 
 @contextmanager

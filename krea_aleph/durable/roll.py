@@ -10,7 +10,8 @@ from krea_aleph.store import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from krea_aleph.store import Store
+    from krea_aleph import SQLiteStore
+    from krea_aleph.durable.postgres import PostgresStore
 
 _PAUSE: Final = 0.1
 
@@ -23,7 +24,7 @@ class Roll:
         name: Of the application.
     """
 
-    def __init__(self, store: Store, name: str) -> None:
+    def __init__(self, store: SQLiteStore | PostgresStore, name: str) -> None:
         self._store = store
         self._account = f"krea_aleph.workers/{name}"
 
@@ -41,6 +42,10 @@ class Roll:
         record = self._store.read(self._account, worker)
         if record is not None and record.holder == self._store.holder():
             self._store.write(replace(record, holder=""))
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
 
     def alive(self, worker: str) -> bool | None:
         """Tell whether somebody has a name; None if nobody ever had it."""

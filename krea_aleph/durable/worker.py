@@ -117,6 +117,9 @@ class Worker:
             DBOS.destroy(destroy_registry=True)
             with contextlib.suppress(StoreError):  # it is over with this process anyway
                 self.roll.give_back(took)
+        if self._names is not None:
+            self._names.close()
+            self._names = None
 
     def _launch(self, name: str, stages: Stages) -> None:
         try:
