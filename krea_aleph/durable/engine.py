@@ -16,6 +16,7 @@ try:
     import sqlalchemy
     from dbos import DBOS, DBOSClient
     from dbos import error as refusals
+    from sqlalchemy import event
     from sqlalchemy.exc import SQLAlchemyError
 except ImportError as missing:
     raise MissingExtraError("durable") from missing
@@ -24,7 +25,10 @@ NameTaken = refusals.DBOSWorkflowIDInUseError
 """What the engine raises where a workflow has a name already."""
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
+
+    from dbos import WorkflowStatus
+    from sqlalchemy.engine import ExceptionContext
 
 JOB: Final = "krea_aleph.job"
 """The name of the workflow that brings a job to its end."""
@@ -34,6 +38,12 @@ SUBMIT: Final = "krea_aleph.submit"
 _NAME: Final = re.compile(r"[a-z0-9_-]{3,256}")
 _SQLITE: Final = "sqlite:///"
 _POSTGRES: Final = ("postgresql://", "postgres://", "postgresql+psycopg://")
+
+
+def _note_absence(context: ExceptionContext) -> None:
+    """Call an error what it is when no connection can be made: it passes."""
+    if context.connection is None:
+        context.is_disconnect = True
 
 
 class Queues(NamedTuple):
@@ -68,6 +78,7 @@ class Engine:
         self.name = name
         self.queues = Queues(f"{name}.jobs", f"{name}.submits")
         self.on_sqlite = url.startswith(_SQLITE)
+        self._working: list[sqlalchemy.Engine] = []
 
     def store(self, part: str, **options: Any) -> SQLiteStore | PostgresStore:
         """Return a store in the same database, or in a file beside that of SQLite."""
@@ -86,35 +97,85 @@ class Engine:
 
     def count(self, *columns: str, running: bool = False) -> list[Any]:
         """Return how many jobs there are for each combination of some columns of theirs."""
-        with self.client():
-            table = sqlalchemy.table(
-                "workflow_status",
-                *map(sqlalchemy.column, {*columns, "name", "application_name", "status"}),
-                schema=None if self.on_sqlite else "dbos",
-            )
+        with self.client(), self._connections.connect() as connection:
+            table = self._table(*{*columns, "name", "application_name", "status"})
             chosen = [table.c[name] for name in columns]
             query = sqlalchemy.select(*chosen, sqlalchemy.func.count()).group_by(*chosen)
             query = query.where(table.c.name == JOB, table.c.application_name == self.name)
             if running:
                 query = query.where(table.c.status == "PENDING")
-            with self._connections.connect() as connection:
-                return list(connection.execute(query))
+            return list(connection.execute(query))
+
+    def running(self, client: DBOSClient, *names: str, **more: Any) -> list[WorkflowStatus]:
+        """Return the workflows of some names that some process has taken."""
+        return client.list_workflows(
+            name=list(names),
+            status="PENDING",
+            application_name=self.name,
+            load_input=False,
+            **more,
+        )
+
+    def move(self, client: DBOSClient, rows: Sequence[WorkflowStatus]) -> None:
+        """Put workflows back onto their queues, for whichever process comes first."""
+        for name, queue in zip((JOB, SUBMIT), self.queues, strict=True):
+            ids = [row.workflow_id for row in rows if row.name == name]
+            if ids:
+                client.resume_workflows(ids, queue_name=queue)
+
+    def begun(self, workflow_id: str) -> int:
+        """Return how often a workflow was begun: once, and again after each end of its process."""
+        with self.client(), self._connections.connect() as connection:
+            table = self._table("workflow_uuid", "recovery_attempts")
+            query = sqlalchemy.select(table.c.recovery_attempts)
+            found = connection.execute(query.where(table.c.workflow_uuid == workflow_id))
+            return int(found.scalar() or 0)
+
+    def _table(self, *columns: str) -> sqlalchemy.TableClause:
+        return sqlalchemy.table(
+            "workflow_status",
+            *map(sqlalchemy.column, columns),
+            schema=None if self.on_sqlite else "dbos",
+        )
 
     def close(self) -> None:
         """Close the connections; any further use opens new ones."""
         if client := self.__dict__.pop("_client", None):
             client.destroy()
-        if connections := self.__dict__.pop("_connections", None):
-            connections.dispose()
+        for connections in (*self._working, self.__dict__.pop("_connections", None)):
+            if connections is not None:
+                connections.dispose()
+        self._working.clear()
 
     @property
     def _file(self) -> Path:
         return Path(self.url.removeprefix(_SQLITE)).absolute()
 
+    def for_worker(self) -> sqlalchemy.Engine | None:
+        """Return the connections for an engine that works; None where it makes its own.
+
+        Its own would take a server that is away for a failure of the job, where the driver says so
+        in words that it does not know.
+        """
+        if self.on_sqlite:
+            return None
+        options = "-c idle_in_transaction_session_timeout=60000"
+        connections = sqlalchemy.create_engine(
+            self._connections.url,
+            pool_size=20,
+            max_overflow=0,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 10, "options": options},
+        )
+        event.listen(connections, "handle_error", _note_absence)
+        self._working.append(connections)
+        return connections
+
     @cached_property
     def _client(self) -> DBOSClient:
         if self.on_sqlite:
             self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._connections.connect().close()  # the engine would wait for it for ever
         DBOS.migrate(self.url)
         return DBOSClient(
             system_database_url=self.url,

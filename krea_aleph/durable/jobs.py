@@ -15,6 +15,7 @@ from krea_aleph.durable import census, letters, tasks
 from krea_aleph.durable.census import AccountStatus, Status, WorkerStatus
 from krea_aleph.durable.engine import JOB, SUBMIT, Engine, NameTaken
 from krea_aleph.durable.stages import LOGGER, Stages
+from krea_aleph.durable.suspects import Suspects
 from krea_aleph.durable.tasks import Rules, Task
 from krea_aleph.durable.worker import Settings, Worker
 from krea_aleph.durable.workflows import AGAIN, RESTS
@@ -78,7 +79,7 @@ class Durable:
         shared_paths: Whether every process sees the same files under the same paths: only then may
             clips be local ones, and outputs anywhere.
         slots: How many jobs of an account are under way at once, to begin with; see ``set_slots``.
-        max_attempts: How often a job is begun at most when it takes its process down each time.
+        max_attempts: How many processes a job may take down while they do nothing else but it.
         retention: How many days outcomes are remembered; None for ever. Intents stay in the store.
         poll_interval: How often a worker looks for work, in seconds.
         checks: As in a client, for requests that are enqueued.
@@ -109,7 +110,7 @@ class Durable:
         output_dir: StrPath = ".",
         shared_paths: bool = False,
         slots: int = 8,
-        max_attempts: int = 50,
+        max_attempts: int = 5,
         retention: float | None = 30.0,
         poll_interval: float = 1.0,
         checks: Checks = "error",
@@ -125,7 +126,8 @@ class Durable:
         self._rules = Rules(shared=shared_paths, checks=checks)
         self._retention = retention
         self._stopped = threading.Event()
-        settings = Settings(app_version, executor_id, slots, max_attempts, poll_interval, on_alert)
+        settings = Settings(app_version, executor_id, slots, poll_interval, on_alert)
+        self._max_attempts = max_attempts
         self._worker = Worker(self._engine, settings)
 
     def __repr__(self) -> str:
@@ -283,6 +285,8 @@ class Durable:
         if row.status not in _OVER or row.status == "SUCCESS" or row.input is None:
             raise InvalidRequestError("intent", f"{intent!r} has not failed")
         task = Task.load(row.input["args"][0])
+        for name in (intent, tasks.LANE_PREFIX + intent):
+            self._suspects().acquit(name)
         with self._engine.client() as client:
             lanes = client.list_workflows(workflow_ids=[tasks.LANE_PREFIX + intent])
             client.delete_workflows([lane.workflow_id for lane in lanes])
@@ -303,7 +307,7 @@ class Durable:
             StoreError: The database could not be used.
         """
         with self._engine.client() as client:
-            rows = self._running(client, JOB, SUBMIT)
+            rows = self._engine.running(client, JOB, SUBMIT)
             told = [row for row in rows if account in {None, row.queue_partition_key}]
             for row in told:
                 client.send(row.workflow_id, "now", topic=AGAIN)
@@ -373,7 +377,7 @@ class Durable:
                 refuses the configuration.
             StoreError: The database could not be used.
         """
-        self._worker.launch(self._stages())
+        self._worker.launch(self._stages)
         self._stopped.clear()
         if self._retention is not None:
             tidy = threading.Thread(target=self._tidy, args=(self._retention,), daemon=True)
@@ -409,7 +413,11 @@ class Durable:
 
     def _stages(self) -> Stages:
         more = {} if self._receiver is None else {"receiver": self._receiver}
-        return Stages(self._factories, self.store, more, self._output_dir)
+        return Stages(self._factories, self.store, more, self._output_dir, self._suspects())
+
+    def _suspects(self) -> Suspects:
+        engine = self._engine
+        return Suspects(self.store, engine.name, engine.begun, self._max_attempts)
 
     def _label(self, account: str | None) -> str:
         if account is None and len(self._labels) == 1:
@@ -429,19 +437,10 @@ class Durable:
             raise InvalidRequestError("intent", f"nobody has enqueued {intent!r}")
         return row
 
-    def _running(self, client: DBOSClient, *names: str, **more: Any) -> list[WorkflowStatus]:
-        return client.list_workflows(
-            name=list(names),
-            status="PENDING",
-            application_name=self._engine.name,
-            load_input=False,
-            **more,
-        )
-
     def _rests(self) -> dict[str, str]:
         """Return why accounts rest, of those that do."""
         with self._engine.client() as client:
-            lanes = self._running(client, SUBMIT)
+            lanes = self._engine.running(client, SUBMIT)
             told = [(lane, client.get_event(lane.workflow_id, RESTS, 0)) for lane in lanes]
         return {str(lane.queue_partition_key): facts["why"] for lane, facts in told if facts}
 
@@ -453,11 +452,8 @@ class Durable:
             )
         try:
             with self._engine.client() as client:
-                rows = self._running(client, JOB, SUBMIT, executor_id=worker)
-                for name, queue in zip((JOB, SUBMIT), self._engine.queues, strict=True):
-                    ids = [row.workflow_id for row in rows if row.name == name]
-                    if ids:
-                        client.resume_workflows(ids, queue_name=queue)
+                rows = self._engine.running(client, JOB, SUBMIT, executor_id=worker)
+                self._engine.move(client, rows)
         finally:
             self._worker.roll.give_back(worker)
         return [row.workflow_id for row in rows if row.name == JOB]

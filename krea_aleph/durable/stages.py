@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from krea_aleph import AsyncAleph
 from krea_aleph.durable.letters import dump_error, dump_saved
+from krea_aleph.durable.tasks import LANE_PREFIX
 from krea_aleph.errors import (
     APIConnectionError,
     AuthenticationError,
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TypeAlias
 
+    from krea_aleph.durable.suspects import Suspects
     from krea_aleph.durable.tasks import Task
     from krea_aleph.store import Store
 
@@ -87,6 +91,7 @@ class Stages:
         store: Where intents are kept.
         more: Further options for every client.
         output_dir: The folder that results go into.
+        suspects: Who may take the process down.
     """
 
     def __init__(
@@ -95,7 +100,9 @@ class Stages:
         store: Store,
         more: Mapping[str, Any],
         output_dir: Path,
+        suspects: Suspects,
     ) -> None:
+        self._suspects = suspects
         self._accounts = accounts
         self._store = store
         self._more = more
@@ -126,7 +133,8 @@ class Stages:
                 return {"later": 0.0, "why": "lost answer", "words": str(error)}
             return {"job": job.to_json()}
 
-        running = asyncio.ensure_future(_judged(attempt))
+        careful = partial(self._suspects.watch, LANE_PREFIX + task.intent, attempt)
+        running = asyncio.ensure_future(_judged(careful))
         self._submits.add(running)
         running.add_done_callback(self._submits.discard)
         return await running
@@ -147,9 +155,8 @@ class Stages:
         async def attempt() -> Verdict:
             job = Job.from_json(known["job"])
             client = self._client(task.account)
-            target = self._output_dir / task.output if task.output else self._output_dir
-            target.parent.mkdir(parents=True, exist_ok=True)
-            output = f"{target}/" if (task.output or "").endswith("/") else str(target)
+            output = os.path.join(self._output_dir, task.output or "")  # noqa: PTH118 - as below
+            os.makedirs(os.path.dirname(output), exist_ok=True)  # noqa: PTH103, PTH120 - "/" counts
             try:
                 saved = await client.download(job, output, exists=task.exists)
             except DownloadError as error:
@@ -158,7 +165,7 @@ class Stages:
                 return {"later": 0.0, "why": "download", "words": str(error)}
             return {"saved": dump_saved(saved)}
 
-        return await _judged(attempt)
+        return await _judged(partial(self._suspects.watch, task.intent, attempt))
 
     def close(self, patience: float) -> None:
         """Begin no submit any more, let those under way end, and close the clients."""
@@ -207,7 +214,8 @@ async def _judged(attempt: Callable[[], Awaitable[Verdict]]) -> Verdict:
     except Exception as error:
         LOGGER.exception("a job has failed with an error that is not the library's")
         words = f"{type(error).__name__}: {error}"
-        return {"failed": dump_error(KreaError(words, hint="Look at the worker's log."))}
+        broken = KreaError(words, hint="Look at the worker's log.")
+        return {"failed": dump_error(broken), "words": words}
 
 
 def _verdict(error: KreaError) -> Verdict:
@@ -217,4 +225,4 @@ def _verdict(error: KreaError) -> Verdict:
     if isinstance(error, _PASSES):
         pause = getattr(error, "retry_after", None) or 0.0
         return {"later": pause, "why": type(error).__name__, "words": str(error)}
-    return {"failed": dump_error(error)}
+    return {"failed": dump_error(error), "words": str(error)}

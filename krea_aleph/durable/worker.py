@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from dbos import DBOS
 from dbos import error as refusals
 
+from krea_aleph.durable.engine import JOB, SUBMIT
+from krea_aleph.durable.letters import JobEnded
 from krea_aleph.durable.roll import Roll
+from krea_aleph.durable.stages import LOGGER
 from krea_aleph.durable.workflows import define
 from krea_aleph.errors import ConfigError, StoreError
 
@@ -24,7 +28,13 @@ _CLOSING_SECONDS: Final = 90.0
 # A server notices a moment later that a process has died.
 _TAKING_SECONDS: Final = 10.0
 _WORKERS_GRACE: Final = 2.0
+_LOOK_SECONDS: Final = 10.0
 _ONLY_WORKER: Final = "the only one"
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of the engine's log says more than ours: a job's failure is no crash."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], JobEnded)
 
 
 class Settings(NamedTuple):
@@ -33,7 +43,6 @@ class Settings(NamedTuple):
     app_version: str
     executor_id: str | None
     slots: int
-    max_attempts: int
     poll_interval: float
     on_alert: Callable[[Alert], object]
 
@@ -53,6 +62,8 @@ class Worker:
         self._took = ""
         self._lock = threading.Lock()
         self._names: Roll | None = None
+        self._active: set[str] = set()
+        self._closing = threading.Event()
 
     @property
     def roll(self) -> Roll:
@@ -70,10 +81,11 @@ class Worker:
     def register(self, stages: Stages) -> None:
         """Make workflows and queues known, to an engine that somebody launches."""
         self._stages = stages
+        logging.getLogger("dbos").addFilter(_is_news)
         define(
             stages,
             self._engine.queues,
-            max_attempts=self._settings.max_attempts,
+            self._active,
             poll_interval=self._settings.poll_interval,
             alert=self._settings.on_alert,
         )
@@ -88,7 +100,7 @@ class Worker:
                     application_name=self._engine.name,
                 )
 
-    def launch(self, stages: Stages) -> None:
+    def launch(self, make_stages: Callable[[], Stages]) -> None:
         """Begin to work.
 
         Raises:
@@ -102,13 +114,16 @@ class Worker:
             raise self._refusal(name)
         self._took = took
         try:
-            self._launch(name, stages)
+            self._launch(name, make_stages())
         except BaseException:
             self.close()
             raise
+        self._closing.clear()
+        threading.Thread(target=self._look_after, args=(name,), daemon=True).start()
 
     def close(self) -> None:
         """Stop working, once the answers to requests that pay have come."""
+        self._closing.set()
         stages, self._stages = self._stages, None
         if stages is not None:
             stages.close(_CLOSING_SECONDS)
@@ -129,6 +144,7 @@ class Worker:
                     "system_database_url": self._engine.url,
                     "application_version": self._settings.app_version,
                     "executor_id": name,
+                    "system_database_engine": self._engine.for_worker(),
                     "log_level": "WARNING",
                 }
             )
@@ -137,6 +153,19 @@ class Worker:
                 DBOS.launch()
         except refusals.DBOSException as refusal:
             raise ConfigError(f"the engine refuses its configuration: {refusal}") from refusal
+
+    def _look_after(self, name: str) -> None:
+        """Take up what was broken off in this process, such as by a database that went away."""
+        idle: set[str] = set()
+        while not self._closing.wait(_LOOK_SECONDS):
+            try:
+                with self._engine.client() as client:
+                    rows = self._engine.running(client, JOB, SUBMIT, executor_id=name)
+                    idle_now = [row for row in rows if row.workflow_id not in self._active]
+                    self._engine.move(client, [r for r in idle_now if r.workflow_id in idle])
+                    idle = {row.workflow_id for row in idle_now}
+            except StoreError as error:
+                LOGGER.warning("what was broken off could not be taken up: %s", error)
 
     def _name(self) -> str:
         if self._settings.executor_id:

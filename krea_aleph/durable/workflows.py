@@ -7,11 +7,14 @@ that is how an account pauses. What a stage has come to is one row; the whole wa
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from dbos import DBOS, SetEnqueueOptions, SetWorkflowID
+from dbos import error as refusals
 
 from krea_aleph.durable.engine import JOB, SUBMIT, Queues
 from krea_aleph.durable.letters import JobEnded
@@ -19,7 +22,7 @@ from krea_aleph.durable.stages import FOR_SOMEBODY, LOGGER, Alert, Stages
 from krea_aleph.durable.tasks import LANE_PREFIX, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Generator
 
     from krea_aleph.durable.stages import Verdict
 
@@ -37,35 +40,59 @@ LONGEST_REST = 600.0
 
 
 def define(
-    stages: Stages, queues: Queues, *, max_attempts: int, poll_interval: float, alert: Listener
+    stages: Stages, queues: Queues, active: set[str], *, poll_interval: float, alert: Listener
 ) -> None:
     """Make the workflows known to the engine of this process.
+
+    The engine counts no attempts, because it counts the bystanders of a death too: see `suspects`.
 
     Args:
         stages: What they do.
         queues: Where they are.
-        max_attempts: How often a workflow is begun, at most, when processes die of it.
+        active: Has the names of those that are under way here.
         poll_interval: How often one looks whether its submit is through.
         alert: Called when somebody has to see to something.
     """
 
-    @DBOS.workflow(name=SUBMIT, max_recovery_attempts=max_attempts)
+    @DBOS.workflow(name=SUBMIT, max_recovery_attempts=None)
     async def submit(text: str) -> str:
-        return json.dumps(await _through(stages.submit, Task.load(text), {}, alert))
+        task = Task.load(text)
+        with _under_way(LANE_PREFIX + task.intent, active):
+            return json.dumps(await _through(stages.submit, task, {}, alert))
 
-    @DBOS.workflow(name=JOB, max_recovery_attempts=max_attempts)
+    @DBOS.workflow(name=JOB, max_recovery_attempts=None)
     async def job(text: str) -> str:  # pyright: ignore[reportUnusedFunction] - the engine has it
         task = Task.load(text)
-        with (
-            SetWorkflowID(LANE_PREFIX + task.intent),
-            SetEnqueueOptions(queue_partition_key=task.account),
-        ):
-            lane = await DBOS.enqueue_workflow_async(queues.lane, submit, text)
-        known: Verdict = json.loads(await lane.get_result(polling_interval_sec=poll_interval))
-        known |= await _through(stages.wait, task, known, alert)
-        if task.output is not None:
-            known |= await _through(stages.save, task, known, alert)
-        return json.dumps(known)
+        with _under_way(task.intent, active):
+            with (
+                SetWorkflowID(LANE_PREFIX + task.intent),
+                SetEnqueueOptions(queue_partition_key=task.account),
+            ):
+                lane = await DBOS.enqueue_workflow_async(queues.lane, submit, text)
+            known: Verdict = json.loads(await lane.get_result(polling_interval_sec=poll_interval))
+            known |= await _through(stages.wait, task, known, alert)
+            if task.output is not None:
+                known |= await _through(stages.save, task, known, alert)
+            return json.dumps(known)
+
+
+@contextmanager
+def _under_way(workflow_id: str, active: set[str]) -> Generator[None]:
+    """Note that a workflow is under way in this process.
+
+    What is neither a job's failure nor the engine's own word is no outcome, but a fault of the way
+    there. It ends the run and is not recorded, and so the workflow is taken up again.
+    """
+    active.add(workflow_id)
+    try:
+        yield
+    except (JobEnded, refusals.DBOSException):
+        raise
+    except Exception as error:
+        LOGGER.exception("%r was broken off, and will be taken up again", workflow_id)
+        raise asyncio.CancelledError from error
+    finally:
+        active.discard(workflow_id)
 
 
 async def _through(stage: Stage, task: Task, known: Verdict, alert: Listener) -> Verdict:
@@ -78,6 +105,7 @@ async def _through(stage: Stage, task: Task, known: Verdict, alert: Listener) ->
     while True:
         verdict = await DBOS.run_step_async({"name": stage.__name__}, stage, task, known, tries)
         if "failed" in verdict:
+            LOGGER.warning("%r has failed: %s", task.intent, verdict["words"])
             raise JobEnded(verdict["failed"])
         if "later" not in verdict:
             return verdict

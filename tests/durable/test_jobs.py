@@ -1,0 +1,585 @@
+"""Jobs on the engine: enqueued from anywhere, brought to an end, and what goes wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from durability.schedule import Crew, served
+from durability.worker import Post
+
+from krea_aleph import (
+    Aleph,
+    Asset,
+    AsyncAleph,
+    ConfigError,
+    Failed,
+    IntentConflictError,
+    InvalidRequestError,
+    JobRejectedError,
+    StoreError,
+    SubmitUncertainError,
+    Succeeded,
+)
+from krea_aleph.durable import Alert, Durable, stages, workflows
+from krea_aleph.emulator import Emulator, Fault
+from postgres import Server, postgres_server
+from weather.victim import FastClock
+
+CLIP = "https://example.com/in.mp4"
+SUBMIT = "create_aleph_job"
+
+
+class Studio:
+    """A Krea, a database, and applications on it that are closed in the end."""
+
+    def __init__(self, emulator: Emulator, url: str, folder: Path, opened: ExitStack) -> None:
+        self.emulator = emulator
+        self.url = url
+        self.folder = folder
+        self.alerts: list[Alert] = []
+        self._opened = opened
+
+    def client(self, **options: Any) -> Callable[..., AsyncAleph]:
+        """Return a client factory."""
+        known = {"api_key": self.emulator.key, "base_url": self.emulator.base_url}
+        return partial(AsyncAleph, **{**known, "clock": FastClock(), "exclusive": True, **options})
+
+    def app(self, accounts: Any = None, **options: Any) -> Durable:
+        """Return an application."""
+        accounts = {"studio": self.client()} if accounts is None else accounts
+        known = {"output_dir": self.folder / "out", "poll_interval": 0.05, "executor_id": "w"}
+        heard: Any = {"on_alert": self.alerts.append}
+        return self._opened.enter_context(Durable(self.url, accounts, **known, **heard, **options))
+
+    def submits(self) -> list[int | None]:
+        """Return what each submit was answered with."""
+        return [call.status for call in self.emulator.requests if call.operation == SUBMIT]
+
+
+@pytest.fixture
+def studio(
+    ground: Callable[..., Emulator],
+    make_url: Callable[[str], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Studio]:
+    """Jobs of 0.1 s, on SQLite; rests begin short."""
+    monkeypatch.setattr(workflows, "FIRST_REST", 0.05)
+    monkeypatch.setattr(stages, "SOMEBODY_SECONDS", 0.2)
+    with ExitStack() as opened:
+        emulator = ground(seconds=0.1, places=8)
+        yield Studio(emulator, make_url("sqlite"), tmp_path, opened)
+
+
+def _until(condition: Callable[[], object], seconds: float = 30) -> None:
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+def _saved(outcome: Succeeded | Failed) -> Path:
+    assert isinstance(outcome, Succeeded), outcome
+    assert outcome.saved is not None
+    return outcome.saved.path
+
+
+# Enqueueing
+
+
+def test_a_job_goes_its_way(studio: Studio) -> None:
+    """Enqueued before any worker, by somebody with labels only: the result is where it goes."""
+    intent = studio.app(["studio"]).enqueue(CLIP, "snow", intent="shot-1", output="a/shot.mp4")
+    app = studio.app()
+    with pytest.raises(TimeoutError, match="'shot-1' is not over"):
+        app.result(intent, wait_timeout=0)
+    app.launch()
+    outcome = app.result(intent)
+    assert _saved(outcome) == studio.folder / "out/a/shot.mp4"
+    assert outcome.job is not None
+    assert _saved(outcome).read_bytes() == served(studio.emulator, outcome.job.id)
+    assert outcome.item == "shot-1"
+    without = app.result(app.enqueue(CLIP, "rain", intent="shot-2"))
+    assert isinstance(without, Succeeded)
+    assert (without.saved, without.job and without.job.succeeded) == (None, True)
+
+
+def test_the_same_intent_is_the_same_job(studio: Studio) -> None:
+    """Enqueued twice is one job; another request under its name is refused and names the fields."""
+    app = studio.app()
+    assert app.enqueue(CLIP, "snow", intent="shot-1") == "shot-1"
+    assert app.enqueue(CLIP, "snow", intent="shot-1") == "shot-1"
+    with pytest.raises(IntentConflictError) as refused:
+        app.enqueue(CLIP, "rain", intent="shot-1", options={"seed": 7})
+    assert refused.value.fields == ("prompt", "options")
+    unnamed = app.enqueue(CLIP, "snow")
+    assert app.enqueue(CLIP, "snow") == unnamed
+    assert app.enqueue(CLIP, "rain") != unnamed
+    app.launch()
+    first = app.result("shot-1").job
+    assert first is not None
+    assert app.result(unnamed).job != first
+    assert app.enqueue(CLIP, "snow", intent="shot-1") == "shot-1"
+    assert app.result("shot-1").job == first
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"prompt": "x" * 1001}, "prompt"),
+    ({"video": "in.mp4"}, "'in.mp4' is a path on this machine"),
+    ({"video": Path("in.mp4")}, "is a path on this machine"),
+    ({"video": b"bytes"}, "a bytes cannot be handed"),
+    ({"options": {"seed": object()}}, "a object cannot be handed"),
+    ({"options": {"sede": 1}}, "sede"),
+    ({"output": "/etc/x.mp4"}, "no name inside the workers' output_dir"),
+    ({"output": "../x.mp4"}, "no name inside"),
+    ({"output": "C:\\x.mp4"}, "no name inside"),
+    ({"output": "."}, "no name inside"),
+    ({"exists": "error"}, "neither"),
+    ({"intent": ""}, "cannot be the name"),
+    ({"intent": "krea_aleph.submit/x"}, "cannot be the name"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), BAD)
+def test_what_cannot_work_is_not_enqueued(
+    studio: Studio, change: dict[str, Any], words: str
+) -> None:
+    """Refused like a submit would be, and so is what only this machine has."""
+    app = studio.app()
+    with pytest.raises(InvalidRequestError) as refused:
+        app.enqueue(**{"video": CLIP, "prompt": "snow", **change})
+    assert words in str(refused.value)
+    assert app.status().accounts[0].waiting == 0
+
+
+def test_an_account_that_nobody_knows(studio: Studio) -> None:
+    """Said at once where labels are known; with several, one must be named."""
+    with pytest.raises(ConfigError, match="no 'stduio' here; known: 'studio'"):
+        studio.app().enqueue(CLIP, "snow", account="stduio")
+    with pytest.raises(ConfigError, match="no None here; known: 'a', 'b'"):
+        studio.app(["a", "b"]).enqueue(CLIP, "snow")
+    with pytest.raises(ConfigError, match="known: none"):
+        studio.app([]).enqueue(CLIP, "snow")
+
+
+def test_files_that_all_see(studio: Studio) -> None:
+    """With shared_paths clips may be files, in options too, and outputs anywhere."""
+    clip = studio.folder / "in.mp4"
+    clip.write_bytes(b"\x00\x00\x00\x18ftypmp42" + bytes(100))
+    app = studio.app(shared_paths=True)
+    app.launch()
+    app.enqueue(clip, "snow", intent="path", output=studio.folder / "there" / "a.mp4")
+    app.enqueue(str(clip), "rain", intent="text", output=f"{studio.folder}/folder/")
+    assert _saved(app.result("path")) == studio.folder / "there" / "a.mp4"
+    assert _saved(app.result("text")).parent == studio.folder / "folder"
+    assert len(studio.emulator.assets) == 1
+    with pytest.raises(InvalidRequestError, match="video"):
+        app.enqueue(studio.folder / "missing.mp4", "snow")
+
+
+def test_an_asset_is_enqueued_by_its_address(studio: Studio) -> None:
+    """What was uploaded before needs no shared files."""
+    asset = Asset("a1", "https://app-uploads.krea.ai/u/in.mp4")
+    app = studio.app()
+    app.enqueue(asset, "snow", intent="asset")
+    app.launch()
+    assert isinstance(app.result("asset"), Succeeded)
+    assert asset.url in str(studio.emulator.jobs[0].body)
+
+
+def test_only_labels_are_stored(studio: Studio) -> None:
+    """No key is in any file that the engine or the stores have written."""
+    app = studio.app()
+    app.launch()
+    app.result(app.enqueue(CLIP, "snow"))
+    app.close()
+    secret = studio.emulator.key.encode()
+    files = [path for path in studio.folder.rglob("*") if path.is_file()]
+    assert any(b"studio" in path.read_bytes() for path in files)
+    assert not [path for path in files if secret in path.read_bytes()]
+
+
+# Configuration
+
+
+CONFIGS: list[tuple[dict[str, Any], str]] = [
+    ({"name": "My App"}, "the engine refuses 'My App'"),
+    ({"database_url": "mysql://x/y"}, "'mysql' is neither sqlite nor postgresql"),
+    ({"database_url": "postgresql://x/y"}, "needs a name that stays the same"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), CONFIGS)
+def test_what_cannot_be_launched(change: dict[str, Any], words: str) -> None:
+    """A configuration that cannot work is a ConfigError with a remedy."""
+    with pytest.raises(ConfigError, match=words) as refused:
+        Durable(**{"database_url": "sqlite:///x", **change}).launch()
+    assert refused.value.hint
+
+
+def test_what_the_engine_refuses(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the engine itself does not like about the configuration is a ConfigError, too."""
+    monkeypatch.setattr("dbos._dbos_config._is_valid_app_name", lambda _: False)
+    app = studio.app()
+    with pytest.raises(ConfigError, match="the engine refuses"):
+        app.launch()
+
+
+def test_two_processes_on_one_sqlite_file(studio: Studio) -> None:
+    """The second worker is refused and told of Postgres; it may enqueue all the same."""
+    app = studio.app()
+    app.launch()
+    program = (
+        "import sys; from krea_aleph import ConfigError; from krea_aleph.durable import Durable\n"
+        "app = Durable(sys.argv[1], ['studio'])\n"
+        "app.enqueue('https://example.com/in.mp4', 'snow', intent='from-there')\n"
+        "from krea_aleph.durable import worker; worker._TAKING_SECONDS = 0.1\n"
+        "try: app.launch()\n"
+        "except ConfigError as error: print(error)\n"
+    )
+    command = [sys.executable, "-c", program, studio.url]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "another process works on this SQLite file" in said
+    assert "Postgres" in said
+    assert isinstance(app.result("from-there"), Succeeded)
+    with pytest.raises(ConfigError, match="works already"):
+        app.launch()
+
+
+def test_two_workers_of_one_name(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that somebody alive has is refused."""
+    monkeypatch.setattr("krea_aleph.durable.worker._TAKING_SECONDS", 0.1)
+    url = postgres.database()
+    with Durable(url, executor_id="w-0") as one, Durable(url, executor_id="w-0") as other:
+        one.launch()
+        with pytest.raises(ConfigError, match="another process that is alive works as 'w-0'"):
+            other.launch()
+
+
+def test_a_database_that_is_not_there(tmp_path: Path) -> None:
+    """Enqueueing, asking and working all say so, in the library's words."""
+    url = f"postgresql://me:hunter2@/studio?host={tmp_path}"
+    with Durable(url, ["studio"], executor_id="w") as app:
+        for ask in (app.status, partial(app.enqueue, CLIP, "snow"), app.launch, app.wake):
+            with pytest.raises(StoreError, match="cannot be used") as failed:
+                ask()
+            assert "hunter2" not in str(failed.value)
+
+
+def test_an_application_that_launches_the_engine_itself(studio: Studio) -> None:
+    """With register() its workflows are the application's guests."""
+    from dbos import DBOS  # noqa: PLC0415 - the application's own
+
+    app = studio.app(name="own-app")
+    app.enqueue(CLIP, "snow", intent="shot-1", output="a.mp4")
+    DBOS(
+        config={
+            "name": "own-app",
+            "system_database_url": studio.url,
+            "application_version": "krea-aleph-1",
+            "log_level": "ERROR",
+        }
+    )
+    try:
+        app.register()
+        DBOS.launch()
+        assert _saved(app.result("shot-1")).exists()
+        assert app.status().workers == ()
+    finally:
+        app.close()
+        DBOS.destroy(destroy_registry=True)
+
+
+# On the way
+
+
+@pytest.mark.parametrize("why", ["credit", "key"])
+def test_an_account_that_cannot_pay_rests(studio: Studio, why: str) -> None:
+    """One alert; nobody else of the account is submitted meanwhile, other accounts are; then on."""
+    studio.emulator.add_account("other-key")
+    accounts = {
+        "poor": studio.client(),
+        "rich": studio.client(api_key="other-key"),
+    }
+    good, bad = studio.emulator.key, "rotated-key"
+    if why == "credit":
+        studio.emulator.credits = 0
+    else:
+        studio.emulator.key = bad
+    app = studio.app(accounts)
+    app.launch()
+    poor = [app.enqueue(CLIP, f"wish {n}", account="poor") for n in range(5)]
+    rich = app.enqueue(CLIP, "snow", account="rich")
+    assert isinstance(app.result(rich), Succeeded)
+    _until(lambda: len([s for s in studio.submits() if s in {401, 402}]) >= 2 or why == "key")
+    _until(lambda: studio.alerts)
+    asked = {call.json()["prompt"] for call in studio.emulator.requests if call.status == 402}
+    assert len(asked) <= 1
+    assert app.status().accounts[0].rests == why
+    assert f"poor     0        5        0          0       0       {why}" in str(app.status())
+    studio.emulator.credits = None
+    studio.emulator.key = good
+    assert app.wake("poor") > 0
+    assert all(isinstance(app.result(intent), Succeeded) for intent in poor)
+    assert [(alert.account, alert.reason) for alert in studio.alerts] == [("poor", why)]
+    assert app.status().accounts[0].rests == ""
+
+
+def test_a_label_that_the_worker_does_not_know(studio: Studio) -> None:
+    """Its job waits with an alert, and goes on where a worker knows the label."""
+    there = studio.app([])
+    there.enqueue(CLIP, "snow", account="new", intent="shot-1")
+    app = studio.app()
+    app.launch()
+    _until(lambda: studio.alerts)
+    assert studio.alerts[0].reason == "account"
+    assert "this worker knows no 'new'; it knows 'studio'" in studio.alerts[0].message
+    assert isinstance(app.result(app.enqueue(CLIP, "rain")), Succeeded)
+    app.close()
+    later = studio.app({"studio": studio.client(), "new": studio.client()})
+    later.launch()
+    assert isinstance(later.result("shot-1"), Succeeded)
+
+
+def test_a_factory_that_makes_no_client(studio: Studio) -> None:
+    """It is a matter for somebody, not the job's failure."""
+    app = studio.app({"studio": lambda **_: object()})
+    app.launch()
+    app.enqueue(CLIP, "snow")
+    _until(lambda: studio.alerts)
+    assert "must return an AsyncAleph of that label" in studio.alerts[0].message
+
+
+def test_an_account_that_is_full(studio: Studio) -> None:
+    """A 429 is waited out: no job fails of it."""
+    studio.emulator.concurrency = 1
+    app = studio.app()
+    app.launch()
+    intents = [app.enqueue(CLIP, f"wish {n}") for n in range(4)]
+    assert all(isinstance(app.result(intent), Succeeded) for intent in intents)
+    assert len(studio.emulator.jobs) == 4
+
+
+def test_slots_change_while_workers_run(studio: Studio) -> None:
+    """More at once from now on, for workers that run; and less than one is refused."""
+    app = studio.app(slots=1)
+    with pytest.raises(ConfigError, match="no worker was ever started"):
+        app.set_slots(2)
+    app.launch()
+    studio.emulator.outcome(seconds=1e6, times=None)
+    for number in range(4):
+        app.enqueue(CLIP, f"wish {number}")
+    _until(lambda: studio.emulator.accepted == 1)
+    assert app.status().accounts[0].running == 1
+    with pytest.raises(InvalidRequestError, match="slots"):
+        app.set_slots(0)
+    app.set_slots(3)
+    _until(lambda: studio.emulator.accepted == 3)
+    assert app.status().accounts[0].running == 3
+
+
+def test_a_job_that_fails_is_told_as_it_was(studio: Studio) -> None:
+    """The outcome has the error of its class, with its job, as the client would raise it."""
+    error = {"code": "nsfw", "message": "blocked"}
+    studio.emulator.outcome(status="failed", error=error)
+    app = studio.app()
+    app.launch()
+    outcome = app.result(app.enqueue(CLIP, "snow", intent="shot-1"))
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, JobRejectedError)
+    assert outcome.error.code == "nsfw"
+    assert outcome.job is not None
+    assert outcome.error.intent == "shot-1"
+    assert app.status().accounts[0].failed == 1
+
+
+def test_a_lost_answer_on_a_shared_account_waits_for_a_human(studio: Studio) -> None:
+    """It is parked with its candidates; after adopt and retry the job goes on, paid once."""
+    studio.emulator.fault(Fault(operation=SUBMIT, drop="after"))
+    app = studio.app({"studio": studio.client(exclusive=False)})
+    app.launch()
+    app.enqueue(CLIP, "snow", intent="shot-1", output="a.mp4")
+    outcome = app.result("shot-1")
+    assert isinstance(outcome, Failed)
+    error = outcome.error
+    assert isinstance(error, SubmitUncertainError)
+    (candidate,) = error.candidates
+    assert app.status().accounts[0].parked == 1
+    key, url = studio.emulator.key, studio.emulator.base_url
+    with Aleph(
+        api_key=key, base_url=url, account="studio", store=app.store, clock=FastClock()
+    ) as aleph:
+        aleph.adopt(error, candidate)
+    app.retry("shot-1")
+    assert _saved(app.result("shot-1")).exists()
+    assert studio.emulator.accepted == 1
+    with pytest.raises(InvalidRequestError, match="has not failed"):
+        app.retry("shot-1")
+
+
+def test_a_result_that_cannot_be_saved(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tried some times, then an outcome; once somebody has seen to it, retry fetches it."""
+    monkeypatch.setattr(workflows, "LONGEST_REST", 0.05)
+    (studio.folder / "out").write_text("a file in the folder's place")
+    app = studio.app()
+    app.launch()
+    outcome = app.result(app.enqueue(CLIP, "snow", intent="shot-1", output="a.mp4"))
+    assert isinstance(outcome, Failed)
+    (studio.folder / "out").unlink()
+    app.retry("shot-1")
+    assert _saved(app.result("shot-1")).exists()
+    assert studio.emulator.accepted == 1
+
+
+def test_downloads_that_break(studio: Studio) -> None:
+    """A host that fails for a while costs time."""
+    studio.emulator.fault(Fault(operation="download", status=500, times=8))
+    app = studio.app()
+    app.launch()
+    assert _saved(app.result(app.enqueue(CLIP, "snow", output="a.mp4"))).exists()
+
+
+def test_a_job_that_takes_its_process_down(studio: Studio, tmp_path: Path) -> None:
+    """After some attempts it is an outcome, and the others are done."""
+    client = {"before_submit": _suicidal}
+    more = {"max_attempts": 2}
+    emulator = studio.emulator
+    post = Post(studio.url, emulator.base_url, emulator.key, tmp_path, "w", more, client)
+    with Crew(emulator, post, 1) as crew:
+        good = crew.enqueue(2)
+        crew.app.enqueue(CLIP, "poison", intent="bad")
+        crew.start()
+
+        def over() -> bool:
+            crew.tend(0.0)
+            (row,) = crew.app.status().accounts
+            return row.succeeded + row.failed == 3
+
+        _until(over, 60)
+        outcome = crew.app.result("bad")
+        assert isinstance(outcome, Failed)
+        assert "given up: 2 processes" in str(outcome.error)
+        assert (outcome.error.charged, outcome.error.resubmit) == ("unknown", "never")
+        assert all(isinstance(crew.app.result(intent), Succeeded) for intent in good)
+        assert crew.deaths == 5
+        crew.app.retry("bad")
+        _until(lambda: crew.tend(0.0) or crew.deaths == 6)
+
+
+def _suicidal(checked: Any) -> None:
+    if checked.body["prompt"] == "poison":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_whoever_ends_in_order_waits_for_the_answer(studio: Studio, tmp_path: Path) -> None:
+    """SIGTERM during the POST: the job that it has become is known to the next worker at once."""
+    emulator = studio.emulator
+    emulator.fault(Fault(operation=SUBMIT, accept=True, stall=1.0))
+    post = Post(studio.url, emulator.base_url, emulator.key, tmp_path, "w")
+    with Crew(emulator, post, 1) as crew:
+        crew.enqueue(1)
+        crew.start()
+        _until(lambda: emulator.accepted == 1)
+        assert crew.stop(0) == 0
+        record = crew.app.store.read("studio", "wish-0")
+        assert record is not None
+        assert record.phase == "accepted"
+        assert crew.app.status().accounts[0].running == 1
+        crew.start()
+        assert isinstance(crew.app.result("wish-0"), Succeeded)
+        assert emulator.accepted == 1
+
+
+def test_postgres_away_while_jobs_run(
+    ground: Callable[..., Emulator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers wait for it and go on: nothing is lost, and nothing paid twice."""
+    monkeypatch.setattr(workflows, "FIRST_REST", 0.05)
+    with postgres_server() as server, ExitStack() as opened:
+        emulator = ground(seconds=0.3, places=4)
+        studio = Studio(emulator, server.database(), tmp_path, opened)
+        app = studio.app(slots=4)
+        app.launch()
+        intents = [app.enqueue(CLIP, f"wish {n}", output=f"{n}.mp4") for n in range(8)]
+        _until(lambda: emulator.accepted >= 3)
+        server.stop()
+        with pytest.raises(StoreError, match="cannot be used"):
+            app.status()
+        time.sleep(1.0)  # for so long it is away
+        server.start()
+        assert all(_saved(app.result(intent)).exists() for intent in intents)
+        assert emulator.accepted == 8
+
+
+def test_a_run_that_is_broken_off_is_taken_up_again(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of the engine's way to its database is no outcome of a job."""
+    monkeypatch.setattr("krea_aleph.durable.worker._LOOK_SECONDS", 0.2)
+    through, broken = workflows._through, []
+
+    async def breaking(stage: Any, *rest: Any) -> Any:
+        if len(broken) < 2:
+            broken.append(stage.__name__)
+            raise OSError("the line is broken")
+        return await through(stage, *rest)
+
+    monkeypatch.setattr(workflows, "_through", breaking)
+    app = studio.app()
+    app.launch()
+    assert _saved(app.result(app.enqueue(CLIP, "snow", output="a.mp4"), wait_timeout=30)).exists()
+    assert studio.emulator.accepted == 1
+
+
+# What is left
+
+
+def _rows(studio: Studio, table: str) -> int:
+    path = studio.url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path)) as connection:
+        (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
+        return int(count)
+
+
+def test_a_long_job_leaves_few_rows(studio: Studio) -> None:
+    """However often it is looked at, a wait is one row."""
+    studio.emulator.outcome(seconds=1200)
+    app = studio.app()
+    app.launch()
+    app.result(app.enqueue(CLIP, "snow", output="a.mp4"))
+    looks = [call for call in studio.emulator.requests if call.operation == "get_job"]
+    assert len(looks) > 20
+    assert _rows(studio, "operation_outputs") <= 6
+    assert _rows(studio, "workflow_status") == 2
+
+
+def test_what_is_over_is_forgotten(studio: Studio) -> None:
+    """Old outcomes go; enqueued again, the intent finds the job that it was, and pays nothing."""
+    app = studio.app()
+    app.launch()
+    first = app.result(app.enqueue(CLIP, "snow", intent="shot-1"))
+    assert app.forget(older_than=1) == 0
+    assert app.forget(older_than=-1) == 1
+    assert (_rows(studio, "workflow_status"), _rows(studio, "operation_outputs")) == (0, 0)
+    with pytest.raises(InvalidRequestError, match="nobody has enqueued 'shot-1'"):
+        app.result("shot-1")
+    again = app.result(app.enqueue(CLIP, "snow", intent="shot-1"))
+    assert again.job == first.job
+    assert studio.emulator.accepted == 1
+
+
+def test_its_repr_names_no_database() -> None:
+    """The address may have a password."""
+    app = Durable("postgresql://me:hunter2@db/studio", ["studio"])
+    assert repr(app) == "Durable('krea-aleph', accounts=['studio'])"
