@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 _HERE: Final = "krea_aleph.cli"
 _JOBS: Final = Group("Jobs", sort_key=1)
 _FILES: Final = Group("Files and many jobs", sort_key=2)
-_TOOLS: Final = Group("Tools", sort_key=3)
-_OTHER: Final = Group("Other", sort_key=4)
+_ENGINE: Final = Group("Jobs that survive", sort_key=3)
+_TOOLS: Final = Group("Tools", sort_key=4)
+_OTHER: Final = Group("Other", sort_key=5)
 _HELP: Final = "Restyle videos with Krea's Runway Aleph: submit, wait and save, nothing paid twice."
 _EPILOGUE: Final = (
     "KREA_API_KEY holds the key. krea-aleph COMMAND --help says more; krea-aleph doctor looks for"
@@ -48,6 +49,10 @@ COMMANDS: Final = (
     Command("download", "following:download", _FILES, "Save the result of a job that is done."),
     Command("upload", "uploading:upload", _FILES, "Upload a file, to use it in several jobs."),
     Command("batch", "many:batch", _FILES, "Restyle all clips of a manifest."),
+    Command("worker", "durably:worker", _ENGINE, "Work on enqueued jobs, through any crash."),
+    Command("enqueue", "durably:enqueue", _ENGINE, "Hand a job over to the workers."),
+    Command("status", "durably:status", _ENGINE, "Show how enqueued jobs stand."),
+    Command("rescue", "durably:rescue", _ENGINE, "Give a dead worker's jobs to the living."),
     Command("emulator", "tools:emulator", _TOOLS, "Run a local Krea, for trying things out."),
     Command("doctor", "doctor:doctor", _TOOLS, "Look for what may be wrong here."),
     Command("contract", "tools:contract", _TOOLS, "Show the pinned API contract, or compare it."),

@@ -100,7 +100,7 @@ class Session:
                 "on_progress": self.out.progress,
             }
             if common.api_key_file is not None:
-                configured["api_key"] = _key_in(common.api_key_file)
+                configured["api_key"] = key_in(common.api_key_file)
             if patience is not None:
                 configured["abandon"] = patience.abandon
             aleph = closing.enter_context(Aleph(**configured))
@@ -109,6 +109,12 @@ class Session:
                 self._store = store = closing.enter_context(SQLiteStore(path))
                 aleph = aleph.with_options(store=store, exclusive=keeping.exclusive)
             yield aleph
+
+    @contextmanager
+    def speaking(self, common: Common) -> Generator[None]:
+        """Show the library's log and its warnings as was asked for."""
+        with _logging(verbose=common.verbose), self._warning():
+            yield
 
     def opened_store(self) -> Store:
         """Return where submits are written down, for a command that has asked to keep them."""
@@ -244,7 +250,7 @@ def _logging(*, verbose: bool) -> Generator[None]:
         _LOGGER.removeHandler(handler)
 
 
-def _key_in(path: str) -> str:
+def key_in(path: str) -> str:
     """Return the key that a file holds; what is said about it never shows any of it."""
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")

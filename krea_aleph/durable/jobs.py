@@ -391,11 +391,15 @@ class Durable:
             StoreError: As ``launch`` does.
         """
         self.launch()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stopped.set())
-        while not self._stopped.wait(1.0):
-            pass
-        self.close()
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        before = [signal.signal(number, lambda *_: self._stopped.set()) for number in numbers]
+        try:
+            while not self._stopped.wait(1.0):
+                pass
+            self.close()
+        finally:
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)
 
     def close(self) -> None:
         """Stop working. What is under way goes on where this worker, or another one, is started."""

@@ -1,0 +1,104 @@
+"""The commands for jobs on the durable engine, as people and supervisors use them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from krea_aleph.emulator import Emulator
+
+URL = "https://example.com/in.mp4"
+DATABASE = "sqlite:///jobs.sqlite3"
+PROGRAM = Path(__file__).parents[1] / "support" / "cli_program.py"
+MINE = """
+from functools import partial
+from krea_aleph import AsyncAleph
+from krea_aleph.durable import Durable
+app = Durable("sqlite:///mine.sqlite3", {"a": partial(AsyncAleph), "b": partial(AsyncAleph)})
+other = 3
+"""
+
+
+def _status(krea: Any, *arguments: str) -> dict[str, Any]:
+    done = krea("status", "--json", *arguments)
+    assert done.code == 0, done
+    found: dict[str, Any] = done.documents[0]
+    return found
+
+
+def test_a_worker_and_somebody_who_enqueues(
+    krea: Any, server: Emulator, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Enqueued before the worker is there, killed once, ended in order: the result is saved."""
+    monkeypatch.setenv("KREA_DATABASE", DATABASE)
+    first = krea("enqueue", URL, "snow", "-o", "a.mp4", "--intent", "shot-1", "--ratio", "960:960")
+    assert (first.code, first.out) == (0, "shot-1\n"), first
+    assert krea("enqueue", URL, "rain", "--json").documents[0]["type"] == "enqueued"
+    assert "default  2        0" in krea("status").out
+    command = [sys.executable, str(PROGRAM), "worker", "-o", "out"]
+    environment = {**environment, "KREA_DATABASE": DATABASE}
+    with subprocess.Popen(command, env=environment) as worker:
+        while not server.accepted:
+            time.sleep(0.05)
+        worker.kill()
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as worker:
+        while _status(krea)["accounts"][0]["succeeded"] < 2:
+            assert worker.poll() is None
+            time.sleep(0.05)
+        assert Path("out/a.mp4").exists()
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 0
+        assert worker.stderr is not None
+        assert "working; Ctrl-C ends it in order" in worker.stderr.read()
+    assert server.accepted == 2
+    assert krea("rescue").out == "nothing\n"
+    assert krea("rescue", "local", "--json").documents == [{"type": "rescued", "intents": []}]
+
+
+def test_a_program_of_ones_own(krea: Any, tmp_path: Path) -> None:
+    """With --app the accounts are those of a program; it must be there, and a Durable."""
+    (tmp_path / "mine_app.py").write_text(MINE)
+    app = ("--app", "mine_app:app")
+    assert krea("enqueue", URL, "snow", "--account", "b", *app).code == 0
+    accounts = {row["account"]: row["waiting"] for row in _status(krea, *app)["accounts"]}
+    assert accounts == {"a": 0, "b": 1}
+    for wrong, words in (
+        (("--app", "mine_app"), "is no MODULE:NAME"),
+        (("--app", "mine_app:other"), "is no krea_aleph.durable.Durable"),
+        (("--app", "mine_app:missing"), "cannot be had"),
+        (("--app", "nowhere:app"), "cannot be had"),
+        ((*app, "--database", DATABASE), "leave --database out"),
+        ((), "where are the jobs?"),
+        (("--database", "mysql://x"), "neither sqlite nor postgresql"),
+        (("--database", DATABASE, "--name", "My App"), "the engine refuses"),
+    ):
+        done = krea("status", *wrong)
+        assert done.code == 2, done
+        assert words in " ".join(done.err.split())
+
+
+def test_what_cannot_be_enqueued(krea: Any, clip: str) -> None:
+    """It is refused like a submit, and files only where every process sees them."""
+    for arguments, words in (
+        ((clip, "snow"), "is a path on this machine"),
+        ((URL, "x" * 1001), "prompt"),
+        ((URL, "snow", "-o", "../a.mp4"), "no name inside"),
+    ):
+        done = krea("enqueue", *arguments, "--database", DATABASE)
+        assert done.code == 2, done
+        assert words in " ".join(done.err.split())
+    done = krea("enqueue", clip, "snow", "--shared-paths", "--database", DATABASE)
+    assert done.code == 0, done
+    failed = json.loads(
+        krea("status", "--database", "postgresql://x/y?host=/nowhere", "--json").out
+    )
+    assert (failed["error"], failed["exit_code"]) == ("StoreError", 3)
+    assert os.path.exists("jobs.sqlite3")  # noqa: PTH110 - nothing else is asked of it
