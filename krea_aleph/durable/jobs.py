@@ -11,12 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from krea_aleph import Aleph
 from krea_aleph.durable import census, letters, tasks
 from krea_aleph.durable.census import AccountStatus, Status, WorkerStatus
 from krea_aleph.durable.engine import JOB, SUBMIT, Engine, NameTaken
 from krea_aleph.durable.stages import LOGGER, Stages
 from krea_aleph.durable.suspects import Suspects
-from krea_aleph.durable.tasks import Rules, Task
+from krea_aleph.durable.tasks import Task
 from krea_aleph.durable.worker import Settings, Worker
 from krea_aleph.durable.workflows import AGAIN, RESTS
 from krea_aleph.errors import (
@@ -123,7 +124,8 @@ class Durable:
         self._store = store
         self._receiver = receiver
         self._output_dir = Path(output_dir).absolute()
-        self._rules = Rules(shared=shared_paths, checks=checks)
+        self._shared_paths = shared_paths
+        self._checks: Checks = checks
         self._retention = retention
         self._stopped = threading.Event()
         settings = Settings(app_version, executor_id, slots, poll_interval, on_alert)
@@ -137,6 +139,10 @@ class Durable:
     def store(self) -> Store:
         """The store that knows what is paid for, also for clients of your own."""
         return self._store or self._engine.store("intents")
+
+    @cached_property
+    def _checker(self) -> Aleph:
+        return Aleph(api_key="-", trust_env=False, checks=self._checks)
 
     # Enqueueing
 
@@ -175,8 +181,9 @@ class Durable:
         """
         label = self._label(account)
         task = tasks.draft(
-            self._rules,
+            self._checker,
             label,
+            shared=self._shared_paths,
             video=video,
             prompt=prompt,
             options=options or {},
@@ -406,6 +413,8 @@ class Durable:
         self._stopped.set()
         self._worker.close()
         self._engine.close()
+        if (checker := self.__dict__.pop("_checker", None)) is not None:
+            checker.close()
         if (store := self.__dict__.pop("store", None)) is not self._store:
             store.close()
 

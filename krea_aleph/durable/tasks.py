@@ -8,15 +8,16 @@ import re
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
-from krea_aleph import Aleph
 from krea_aleph.errors import InvalidRequestError
 from krea_aleph.models import Asset
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from krea_aleph import Aleph
 
 Kept: TypeAlias = Literal["keep", "replace"]
 Checks: TypeAlias = Literal["error", "warn", "off"]
@@ -70,22 +71,11 @@ class Task:
         return tuple(name for name in _REQUEST if getattr(self, name) != getattr(other, name))
 
 
-class Rules(NamedTuple):
-    """What may be enqueued.
-
-    Attributes:
-        shared: Whether every process sees the same files.
-        checks: What to do with a request that the contract forbids.
-    """
-
-    shared: bool
-    checks: Checks
-
-
 def draft(
-    rules: Rules,
+    checker: Aleph,
     account: str,
     *,
+    shared: bool,
     video: Any,
     prompt: str,
     options: Mapping[str, Any],
@@ -96,23 +86,34 @@ def draft(
 ) -> Task:
     """Return the task that a request amounts to, checked as a client would check it.
 
+    Args:
+        checker: A client, which sends nothing.
+        account: The label of the account that pays.
+        shared: Whether every process sees the same files.
+        video: As in ``Durable.enqueue``, and so are the others.
+        prompt: What it should become.
+        options: The optional fields of the contract.
+        extra_body: Further fields.
+        intent: Its name.
+        output: Where the result goes.
+        exists: What to do where a file is there.
+
     Raises:
         InvalidRequestError: It would be refused, or means something in this process only.
     """
-    clip = media(video, "video", shared=rules.shared)
-    fields = portable(dict(options), "options", shared=rules.shared)
-    extra = portable(extra_body and dict(extra_body), "extra_body", shared=rules.shared)
+    clip = media(video, "video", shared=shared)
+    fields = portable(dict(options), "options", shared=shared)
+    extra = portable(extra_body and dict(extra_body), "extra_body", shared=shared)
     if exists not in {"keep", "replace"}:
         raise InvalidRequestError("exists", f'{exists!r} is neither "keep" nor "replace"')
-    with Aleph(api_key="-", trust_env=False, checks=rules.checks) as checker:
-        uploads = checker.check(clip, prompt, extra_body=extra, **fields).uploads
-    if uploads and not rules.shared:
+    uploads = checker.check(clip, prompt, extra_body=extra, **fields).uploads
+    if uploads and not shared:
         place, name = next(iter(uploads.items()))
         path_for_all(name, place, shared=False)
     if intent is None:
         intent = name_of(account, clip, prompt, fields, extra)
     check_intent(intent)
-    where = check_output(output, shared=rules.shared)
+    where = check_output(output, shared=shared)
     return Task(intent, account, clip, prompt, fields, extra, where, exists)
 
 

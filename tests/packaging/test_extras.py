@@ -83,6 +83,7 @@ def test_the_core_without_extras() -> None:
     ("program", "extra"),
     [
         ("from krea_aleph.durable import PostgresStore; PostgresStore", "durable"),
+        ("from krea_aleph.durable import Durable; Durable", "durable"),
         ("from krea_aleph.emulator import Emulator; Emulator", "emulator"),
         ("import krea_aleph.tracing", "otel"),
         ("import krea_aleph.emulator.video", "preview"),
