@@ -37,7 +37,7 @@ _LONGEST_DELETE: Final = 10.0
 
 def upload(config: Config, file: Media, *, reuse: bool = True) -> Steps[Asset]:
     """Upload a file and return the asset that it has become, or had become before."""
-    source = yield from call(partial(_wire.open_source, file, "file"))
+    source = yield from call(partial(_wire.open_source, file, "file", config.storage))
     yield from announce(config, *UPLOADING)
     if reuse:
         return (yield from upload_source(config, source, Lease(config.uploads, keep=True)))

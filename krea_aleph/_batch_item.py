@@ -7,13 +7,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Final, NamedTuple
 
-from krea_aleph import _intents, _saving, _wire
+from krea_aleph import _intents, _wire
 from krea_aleph._assets import give_back
 from krea_aleph._exchange import tell
 from krea_aleph._journal import Attempt, last_attempt, note_saved
 from krea_aleph._results import go_through
 from krea_aleph._steps import call, now, overhearing, sleep
-from krea_aleph._submit import ask_leave, prepare, request_for, start, upload_all
+from krea_aleph._submit import ask_leave, prepare, request_for, sign_all, start, upload_all
 from krea_aleph._uploads import Lease
 from krea_aleph.errors import (
     AuthenticationError,
@@ -32,7 +32,7 @@ from krea_aleph.outcomes import Failed, Succeeded
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from krea_aleph._batch_run import Entry, Run
-    from krea_aleph._saving import Target
+    from krea_aleph._saving import Destination
     from krea_aleph._steps import Request, Steps
     from krea_aleph._wire import Prepared
     from krea_aleph.models import Job, Update
@@ -55,7 +55,7 @@ class _Standing(NamedTuple):
         attempt: The last one at it.
     """
 
-    target: Target
+    target: Destination
     attempt: Attempt
 
 
@@ -116,13 +116,12 @@ def _look(run: Run, entry: Entry) -> Saved | _Standing:
     """
     wish, exists = entry.wish, run.options.exists
     attempt = last_attempt(run.config.store, run.config.account, wish.intent)
-    path = run.folder.path(wish.place)
-    if attempt.is_done(path):
-        return _saving.keep(path, None)
+    if attempt.was_saved_to(run.folder.path(wish.place)) and run.folder.has(wish.place):
+        return run.folder.keep(wish.place)
     target = run.folder.target(wish.place, exists)
     (found,) = target.standing()
     if found is not None and exists == "keep":
-        return _saving.keep(found, None)
+        return run.folder.keep(wish.place)
     return _Standing(target, attempt)
 
 
@@ -229,9 +228,9 @@ def _pay(run: Run, entry: Entry, prepared: Prepared, lease: Lease) -> Steps[Job]
     addresses = yield from upload_all(config, prepared, lease)
 
     def make(nonce: str) -> Steps[Request]:
+        signed = yield from sign_all(config, prepared)
         entry.posted = True
-        yield from ()
-        return request_for(config, prepared, addresses, nonce)
+        return request_for(config, prepared, addresses, nonce, signed=signed)
 
     while True:
         yield from _pass(run, entry)

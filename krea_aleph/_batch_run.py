@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from krea_aleph._gate import Gate, Share, Ticket, gate_of
-from krea_aleph._items import Folder, Wish, read_item
+from krea_aleph._items import Wish, folder_of, read_item
 from krea_aleph.clocks import Ring
 from krea_aleph.errors import (
     IntentConflictError,
@@ -25,10 +25,9 @@ from krea_aleph.outcomes import Failed, Succeeded
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from krea_aleph._config import Config
-    from krea_aleph.models import Exists, Job, Saved
+    from krea_aleph.models import Exists, Job, Place, Saved
 
 NoCredit: TypeAlias = Literal["stop", "pause"]
 Stage: TypeAlias = Literal["preparing", "in flight", "saving"]
@@ -47,7 +46,7 @@ REMEMBERED: Final = 4096
 class Options(NamedTuple):
     """What the caller has asked for; `_batch.options_of` checks it."""
 
-    output_dir: Path
+    output_dir: Place
     max_inflight: int | None
     max_submits: int | None
     stop_after_failures: int | None
@@ -131,7 +130,7 @@ class Run:
     def __init__(self, config: Config, options: Options) -> None:
         self.config = config
         self.options = options
-        self.folder = Folder(options.output_dir)
+        self.folder = folder_of(options.output_dir, config)
         self.gate: Gate = gate_of(config)
         self.bell = Ring()
         self.over = False

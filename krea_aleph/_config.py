@@ -29,7 +29,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-    from krea_aleph.models import Checked, Clock, Event, Progress, Receiver, Transport
+    from krea_aleph.models import (
+        BucketAccess,
+        Checked,
+        Clock,
+        Event,
+        Progress,
+        Receiver,
+        Stores,
+        Transport,
+    )
     from krea_aleph.store import Store
 
 Key: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]]
@@ -79,6 +88,7 @@ class ClientOptions(TypedDict, total=False):
         ssl_context: Default: certifi's authorities, or SSL_CERT_FILE and SSL_CERT_DIR.
         trust_env: Whether proxies and certificates of the environment count.
         trusted_hosts: Hosts that may be unencrypted and have private addresses.
+        storage: What ``s3://``, ``gs://`` and ``az://`` are reached with.
         transport: A transport of one's own instead of the built-in one.
         extra_headers: Headers for every request to the API.
         clock: Where time comes from; for tests.
@@ -126,6 +136,9 @@ class ClientOptions(TypedDict, total=False):
     """Whether proxies and certificates of the environment count; default True."""
     trusted_hosts: Sequence[str]
     """Hosts that may be spoken to unencrypted and that may have private addresses."""
+    storage: BucketAccess | Stores
+    """What ``s3://``, ``gs://`` and ``az://`` are reached with: a `krea_aleph.storage.Storage`, or
+    a mapping or callable from URLs of buckets to stores. Default: what the environment says."""
     transport: Transport
     """A transport of one's own, in the client's colour, instead of the built-in one.
 
@@ -267,6 +280,7 @@ class Config:
     ssl_context: SSLContext | None
     trust_env: bool
     trusted_hosts: frozenset[str]
+    storage: BucketAccess | None
     transport: Transport | None
     extra_headers: Mapping[str, str] = field(repr=False)
     clock: Clock
@@ -312,6 +326,7 @@ class Config:
             ssl_context=_with_methods("ssl_context", options.get("ssl_context"), "wrap_bio"),
             trust_env=options.get("trust_env", True),
             trusted_hosts=trusted,
+            storage=_storage(options.get("storage")),
             transport=_with_methods("transport", options.get("transport"), *transport_methods),
             extra_headers=_headers(options.get("extra_headers", {})),
             clock=_with_methods("clock", options.get("clock"), "monotonic", "asleep")
@@ -468,6 +483,14 @@ def _hosts(hosts: object) -> frozenset[str]:
     if not listed or not all(isinstance(host, str) for host in cast("Iterable[Any]", hosts)):
         raise ConfigError(f"trusted_hosts: {hosts!r} is no list of host names.")
     return frozenset(host.lower() for host in cast("Iterable[str]", hosts))
+
+
+def _storage(option: Any) -> BucketAccess | None:
+    if option is None:
+        return None
+    from krea_aleph.storage import Storage  # noqa: PLC0415 - few programs use buckets
+
+    return option if isinstance(option, Storage) else Storage(option)
 
 
 def _callable(name: str, value: Any) -> Any:

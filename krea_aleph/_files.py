@@ -12,7 +12,7 @@ import time
 import weakref
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple, cast
+from typing import Any, BinaryIO, Final, NamedTuple, TypeGuard, cast
 
 from krea_aleph.errors import InvalidRequestError, UploadError
 
@@ -48,6 +48,7 @@ _STEP_SECONDS: Final = 3.0
 _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"})
 # Atoms that an old QuickTime file without a brand may begin with.
 _QUICKTIME_ATOMS: Final = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
+_OBJECT: Final = re.compile(r"(?:s3|gs|az)://", re.IGNORECASE)
 _MPEG_AUDIO: Final = re.compile(rb"ID3|\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")
 _MARKUP: Final = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<(?:!doctype|!--|html|head|body|\?xml|error)|\{\s*\"|(?<=\s)\Z)",
@@ -71,6 +72,11 @@ _EXTENSIONS: Final = {
 _OTHER_EXTENSION: Final = ".bin"
 # All that results are saved with, videos first.
 EXTENSIONS: Final = (*_EXTENSIONS.values(), _OTHER_EXTENSION)
+
+
+def is_object(value: object) -> TypeGuard[str]:
+    """Whether a value is the URL of something in a bucket."""
+    return isinstance(value, str) and _OBJECT.match(value) is not None
 
 
 def sniff(head: bytes) -> str | None:
@@ -154,7 +160,10 @@ class Source:
         name: Its name, without folders.
         media_type: What its first bytes show it to be.
         size_bytes: Its size.
+        signed: Returns an address that Krea can fetch it from itself; None where it is uploaded.
     """
+
+    signed: Callable[[bool], str] | None = None
 
     def __init__(
         self, field: str, name: str, reader: Callable[[], BinaryIO], *, on_disk: bool = False
@@ -173,9 +182,9 @@ class Source:
         self._sha256 = ""
         self.name = name
         with reader() as file:
-            self.size_bytes = self._measured(file)
+            self.size_bytes = check_size(field, name, _measured(file))
             head = file.read(_HEAD_BYTES)
-            self.media_type = self._recognised(head)
+            self.media_type = recognised(field, name, head)
             if on_disk and (stamp := _Stamp.of(file)).telling:
                 self._stamp = stamp
             else:
@@ -253,31 +262,6 @@ class Source:
             weakref.finalize(source, closing.pop_all().close)
         return source
 
-    def _measured(self, file: BinaryIO) -> int:
-        begin = file.tell()
-        size = file.seek(0, os.SEEK_END) - begin
-        file.seek(begin)
-        if size == 0:
-            raise InvalidRequestError(self._field, f"{self.name!r} is empty")
-        if size > LARGEST_UPLOAD_BYTES:
-            raise InvalidRequestError(
-                self._field,
-                f"{self.name!r} has {size:,} bytes, more than the {LARGEST_UPLOAD_BYTES:,} that"
-                " Krea takes",
-                hint="Cut or compress it: only the first 5 seconds are used.",
-            )
-        return size
-
-    def _recognised(self, head: bytes) -> str:
-        found = sniff(head)
-        if found not in UPLOAD_KINDS:
-            raise InvalidRequestError(
-                self._field,
-                f"{self.name!r} is of no kind that Krea takes, judged by its first bytes",
-                hint=kinds_taken(self._field),
-            )
-        return found
-
     def chunks(self) -> Iterator[bytes]:
         """Read the content from its start.
 
@@ -304,6 +288,46 @@ class Source:
         if self._stamp is not None:
             return _Stamp.of(file) == self._stamp
         return bool(digest.hexdigest() == self._sha256)
+
+
+def _measured(file: BinaryIO) -> int:
+    begin = file.tell()
+    size = file.seek(0, os.SEEK_END) - begin
+    file.seek(begin)
+    return size
+
+
+def check_size(field: str, name: str, size: int) -> int:
+    """Return the size of what is to be uploaded.
+
+    Raises:
+        InvalidRequestError: Krea does not take as much, or there is nothing.
+    """
+    if size == 0:
+        raise InvalidRequestError(field, f"{name!r} is empty")
+    if size > LARGEST_UPLOAD_BYTES:
+        raise InvalidRequestError(
+            field,
+            f"{name!r} has {size:,} bytes, more than the {LARGEST_UPLOAD_BYTES:,} that Krea takes",
+            hint="Cut or compress it: only the first 5 seconds are used.",
+        )
+    return size
+
+
+def recognised(field: str, name: str, head: bytes) -> str:
+    """Return the media type of what is to be uploaded.
+
+    Raises:
+        InvalidRequestError: Krea does not take it.
+    """
+    found = sniff(head)
+    if found not in UPLOAD_KINDS:
+        raise InvalidRequestError(
+            field,
+            f"{name!r} is of no kind that Krea takes, judged by its first bytes",
+            hint=kinds_taken(field),
+        )
+    return found
 
 
 class MultipartFile:

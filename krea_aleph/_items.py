@@ -11,15 +11,16 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from krea_aleph import _wire
-from krea_aleph._saving import Target
+from krea_aleph._saving import Target, keep
 from krea_aleph.errors import InvalidRequestError, KreaError
-from krea_aleph.models import Asset
+from krea_aleph.models import Asset, ObjectAddress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from krea_aleph._config import Config
+    from krea_aleph._objects import ObjectFolder
     from krea_aleph._wire import Draft
-    from krea_aleph.models import Exists
+    from krea_aleph.models import Exists, Place, Saved
 
 _KEYS: Final = ("video", "prompt", "output", "intent", "options", "meta")
 _REQUIRED: Final = ("video", "prompt")
@@ -81,6 +82,7 @@ def read_item(config: Config, index: int, row: Any) -> Wish:
         account=config.account,
         intent=intent,
         nearby=config.nearby,
+        storage=config.storage,
     ).settled()
     identity = draft.identity()
     output = row.get("output")
@@ -196,6 +198,14 @@ class Folder:
         """Return the path of a result."""
         return self._path / place
 
+    def has(self, place: str) -> bool:
+        """Whether a result is there. This blocks, briefly."""
+        return self.path(place).is_file()
+
+    def keep(self, place: str) -> Saved:
+        """Describe a result that is there already. This blocks, briefly."""
+        return keep(self.path(place), None)
+
     def _check_inside(self, path: Path) -> None:
         """Refuse a path that a link leads out of the folder."""
         try:
@@ -204,6 +214,15 @@ class Folder:
             inside = False
         if not inside:
             raise InvalidRequestError("output", f"{str(path)!r} is a way out of the folder")
+
+
+def folder_of(place: Place, config: Config) -> Folder | ObjectFolder:
+    """Return the folder that every result of a batch is in, on disk or in a bucket."""
+    if not isinstance(place, ObjectAddress):
+        return Folder(place)
+    from krea_aleph._objects import ObjectFolder  # noqa: PLC0415 - few programs use buckets
+
+    return ObjectFolder(place, config.storage)
 
 
 def _make(folder: Path, field: str) -> None:

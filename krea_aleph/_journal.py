@@ -11,10 +11,11 @@ import os
 from dataclasses import replace
 from typing import NamedTuple
 
+from krea_aleph.models import ObjectAddress
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from krea_aleph.models import Place
     from krea_aleph.store import Record, Store
 
 
@@ -39,11 +40,9 @@ class Attempt(NamedTuple):
         """
         return Attempt(self.number + 1, f"{first}#{self.number + 1}", None)
 
-    def is_done(self, path: Path) -> bool:
-        """Whether its result was saved under this path, and is there. This blocks, briefly."""
-        record = self.record
-        done = record is not None and record.path == _text(path)
-        return done and path.is_file()
+    def was_saved_to(self, place: Place) -> bool:
+        """Whether its result was saved there."""
+        return self.record is not None and self.record.path == _text(place)
 
 
 def last_attempt(store: Store | None, account: str, intent: str) -> Attempt:
@@ -60,14 +59,16 @@ def last_attempt(store: Store | None, account: str, intent: str) -> Attempt:
     return last
 
 
-def note_saved(store: Store, account: str, intent: str, path: Path) -> None:
+def note_saved(store: Store, account: str, intent: str, place: Place) -> None:
     """Write down where the result of an attempt is. This blocks, briefly."""
     while (record := store.read(account, intent)) is not None:
-        saved = replace(record, path=_text(path))
+        saved = replace(record, path=_text(place))
         if record == saved or store.write(saved) is not None:
             return
 
 
-def _text(path: Path) -> str:
-    """Return a path as every store can keep it; a name that is no text loses some of itself."""
-    return os.fspath(path.absolute()).encode(errors="replace").decode()
+def _text(place: Place) -> str:
+    """Return a place as every store can keep it; a name that is no text loses some of itself."""
+    if isinstance(place, ObjectAddress):
+        return str(place)
+    return os.fspath(place.absolute()).encode(errors="replace").decode()

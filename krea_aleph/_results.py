@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urljoin
 
 from krea_aleph import _saving, _wire
@@ -14,7 +14,7 @@ from krea_aleph._hooks import check_webhook_url
 from krea_aleph._hosts import problem_with_output
 from krea_aleph._jobs import get
 from krea_aleph._progress import telling_sink
-from krea_aleph._saving import Target
+from krea_aleph._saving import target_of
 from krea_aleph._steps import TransportFault, call, fetch, now
 from krea_aleph._submit import submit
 from krea_aleph._uploads import Lease
@@ -32,11 +32,11 @@ from krea_aleph.models import Job
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from krea_aleph._config import Config
-    from krea_aleph._saving import PartFile
+    from krea_aleph._saving import Destination, PartFile
     from krea_aleph._steps import Response, Steps
     from krea_aleph._wire import Draft
     from krea_aleph.models import Exists, JobRef, Saved, StrPath
@@ -63,10 +63,11 @@ def transform(
     """Go the whole way: check where the result goes, submit, wait, download."""
     check_timeout(wait_timeout)
     check_webhook_url(config, webhook_url)
-    target = yield from call(partial(Target.checked, output, exists))
+    target = yield from call(partial(target_of, output, exists, config.storage))
+    kept: Any
     (kept,) = yield from call(target.standing)
     if kept is not None and exists == "keep":
-        return (yield from call(partial(_saving.keep, kept, None)))
+        return (yield from call(partial(target.keep, kept, None)))
     deleting = () if keep_upload else ("delete_asset",)
     yield from announce(config, *operations(config), *deleting)
     lease = Lease(config.uploads, keep=keep_upload)
@@ -80,7 +81,7 @@ def transform(
 def go_through(
     config: Config,
     submitting: Steps[Job],
-    target: Target,
+    target: Destination,
     wait_timeout: float | None,
     lease: Lease,
 ) -> Steps[Saved]:
@@ -117,7 +118,7 @@ def download(config: Config, ref: JobRef, output: StrPath, *, exists: Exists) ->
         DownloadError: They could not be saved whole.
     """
     _wire.job_id(ref, config.account)
-    target = yield from call(partial(Target.checked, output, exists))
+    target = yield from call(partial(target_of, output, exists, config.storage))
     yield from announce(config, "get_job")  # also where a new address turns out to be needed
     job = ref if isinstance(ref, Job) and ref.succeeded else (yield from get(config, ref))
     error = from_job(job)
@@ -126,14 +127,14 @@ def download(config: Config, ref: JobRef, output: StrPath, *, exists: Exists) ->
     return (yield from _save(config, job, target))
 
 
-def _save(config: Config, job: Job, target: Target) -> Steps[Saved]:
+def _save(config: Config, job: Job, target: Destination) -> Steps[Saved]:
     """Save every result that is wanted; what is there already stays with ``exists="keep"``."""
     saved: list[Saved] = []
     try:
-        standing = yield from call(partial(target.standing, job))
+        standing: Sequence[Any] = yield from call(partial(target.standing, job))
         for index, path in enumerate(standing):
             if path is not None and target.exists == "keep":
-                saved += [(yield from call(partial(_saving.keep, path, job)))]
+                saved += [(yield from call(partial(target.keep, path, job)))]
             else:
                 saved += [(yield from _save_one(config, job, index, target))]
     except KreaError as error:
@@ -152,7 +153,7 @@ def _save(config: Config, job: Job, target: Target) -> Steps[Saved]:
     return _saving.together(saved)
 
 
-def _save_one(config: Config, job: Job, index: int, target: Target) -> Steps[Saved]:
+def _save_one(config: Config, job: Job, index: int, target: Destination) -> Steps[Saved]:
     part = yield from call(partial(_saving.part_for, target, job, index, job.results[index].url))
     try:
         begun = yield from now()

@@ -11,9 +11,9 @@ import os
 import re
 import weakref
 from pathlib import Path
-from typing import IO, Final, NamedTuple, TypeVar
+from typing import IO, Any, Final, NamedTuple, Protocol, TypeVar
 
-from krea_aleph._files import EXTENSIONS, extension, looks_like_text, sniff
+from krea_aleph._files import EXTENSIONS, extension, is_object, looks_like_text, sniff
 from krea_aleph.errors import DownloadError, InvalidRequestError
 from krea_aleph.models import Saved
 
@@ -21,8 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from krea_aleph._parts import Part
-    from krea_aleph.models import Exists, Job, StrPath
+    from krea_aleph._parts import Part, Whole
+    from krea_aleph.models import BucketAccess, Exists, Job, Place, StrPath
 
 T = TypeVar("T")
 
@@ -41,6 +41,75 @@ _LONGEST_PART_ENDING: Final = "-99.00000000.part"
 _OK, _PARTIAL, _NO_SUCH_RANGE = 200, 206, 416
 
 
+class Filling(Protocol):
+    """What a download is written to: a `_parts.Part`, or one in a bucket."""
+
+    path: Any
+    whole: Whole
+    size: int
+
+    def restart(self, whole: Whole) -> None:
+        """Begin again with nothing, and note what it is to become."""
+        ...
+
+    def append(self, data: bytes) -> None:
+        """Write more."""
+        ...
+
+    def head(self, size: int) -> bytes:
+        """Return its first bytes."""
+        ...
+
+    def sha256(self) -> str:
+        """Return what it hashes to so far, in hexadecimal."""
+        ...
+
+    def intact(self) -> bool:
+        """Whether it hashes to what the host has announced, if it has announced anything."""
+        ...
+
+    def publish(self, final: Any, exists: Exists) -> None:
+        """Give it its final name."""
+        ...
+
+    def leave(self) -> Path | None:
+        """Let go of it: keep it, and say where, if it can be taken up again; else remove it."""
+        ...
+
+
+class Destination(Protocol):
+    """Where results go: a `Target` on disk, or one in a bucket, which has places of its own."""
+
+    @property
+    def exists(self) -> Exists:
+        """What to do where a result is there already."""
+        ...
+
+    def standing(self, job: Job | None = None) -> Sequence[Any]:
+        """Return for each result what has its name already, if there is anything."""
+        ...
+
+    def keep(self, path: Any, job: Job | None) -> Saved:
+        """Describe what was there already."""
+        ...
+
+    def path(self, job: Job, index: int, media_type: str | None) -> Any:
+        """Return the final place of one of a job's results, the first having index 0."""
+        ...
+
+    def part_base(self, job: Job, index: int) -> Any:
+        """Return what to call a result before its kind is known."""
+        ...
+
+    def part(self, job: Job, index: int) -> Filling:
+        """Begin one of a job's results."""
+        ...
+
+    def tidy(self, job: Job, index: int) -> None:
+        """Remove what other downloads of a result have left."""
+        ...
+
+
 class Target(NamedTuple):
     """Where results go: into a folder under the job's id, or to one exact name and its siblings."""
 
@@ -55,8 +124,7 @@ class Target(NamedTuple):
         Raises:
             InvalidRequestError: Nothing could be saved there; the text says why.
         """
-        if exists not in ("error", "replace", "keep"):
-            raise InvalidRequestError("exists", f"{exists!r} is none of 'error', 'replace', 'keep'")
+        check_exists(exists)
         text = _path_text(output)
         path = Path(text)
         is_folder = _is_folder(path) or text.endswith((os.sep, "/"))
@@ -86,13 +154,8 @@ class Target(NamedTuple):
             InvalidRequestError: One exists, and ``exists`` is "error".
         """
         paths = [self._standing(job, index) for index in range(len(job.results) if job else 1)]
-        taken = next(filter(None, paths), None)
-        if taken is not None and self.exists == "error":
-            raise InvalidRequestError(
-                "output",
-                f"{str(taken)!r} exists",
-                hint='Use another name, exists="replace" or exists="keep".',
-            )
+        if self.exists == "error":
+            taken(next(filter(None, paths), None))
         return paths
 
     def _standing(self, job: Job | None, index: int) -> Path | None:
@@ -105,12 +168,40 @@ class Target(NamedTuple):
 
     def stem(self, job: Job | None) -> str:
         """Return what the names of a job's files begin with."""
-        return self.name or _NO_NAME.sub("_", job.id if job else _ANY_ID)
+        return self.name or file_name(job.id if job else _ANY_ID)
 
     def path(self, job: Job, index: int, media_type: str | None) -> Path:
         """Return the final path of one of a job's results, the first having index 0."""
-        name = self.name or self.stem(job) + extension(media_type)
-        return self.folder / numbered(name, index)
+        return self.folder / numbered(self.name or file_name(job.id, media_type), index)
+
+    def keep(self, path: Path, job: Job | None) -> Saved:
+        """Describe a file that was there already.
+
+        Raises:
+            InvalidRequestError: It is no file that can be read.
+        """
+        return keep(path, job)
+
+    def part(self, job: Job, index: int) -> Part:
+        """Open the partial file for one result, the one that an earlier try has left if possible.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        from krea_aleph._parts import Owner, Part  # noqa: PLC0415 - only downloads need it
+
+        return Part.open(self.part_base(job, index), Owner(job.id, index))
+
+    def tidy(self, job: Job, index: int) -> None:
+        """Remove the partial files of a result that nobody holds."""
+        from krea_aleph._parts import sweep  # noqa: PLC0415 - as above
+
+        sweep(self.part_base(job, index))
+
+    def part_base(self, job: Job, index: int) -> Path:
+        """Return what the names of a result's partial files begin with."""
+        suffix = f"-{index + 1}" if index else ""
+        return self.folder / f"{self.stem(job)}{suffix}"
 
 
 class PartFile:
@@ -120,7 +211,7 @@ class PartFile:
         path: Where the bytes are until it is finished.
     """
 
-    def __init__(self, part: Part, url: str, job_id: str) -> None:
+    def __init__(self, part: Filling, url: str, job_id: str) -> None:
         self.path = part.path
         self._part = part
         self._url = url
@@ -236,27 +327,25 @@ class PartFile:
             self._note = ", which do not hash to what the host announced"
         return intact
 
-    def finish(self, target: Target, job: Job, index: int) -> Saved:
+    def finish(self, target: Destination, job: Job, index: int) -> Saved:
         """Give the file its final name and say what it is.
 
         Raises:
             DownloadError: It could not be finished.
         """
-        from krea_aleph._parts import sweep  # noqa: PLC0415 - as above
-
         media_type = sniff(self._reading(self._head))
-        final = target.path(job, index, media_type)
+        final: Any = target.path(job, index, media_type)
         try:
             self._part.publish(final, target.exists)
         except FileExistsError as error:
             if target.exists == "keep":
                 self._begin_anew_next()
-                return keep(final, job)
+                return target.keep(final, job)
             words = f"{str(final)!r} has been made by somebody else meanwhile"
             raise self._failed(words) from error
         except OSError as error:
             raise self._failed(f"saving {self.path} failed: {error.strerror}") from error
-        sweep(_part_base(target, job, index))
+        target.tidy(job, index)
         return Saved(
             path=final,
             paths=(final,),
@@ -313,26 +402,60 @@ def together(saved: Sequence[Saved]) -> Saved:
     return Saved(first.path, paths, first.media_type, first.size_bytes, first.sha256, first.job)
 
 
-def part_for(target: Target, job: Job, index: int, url: str) -> PartFile:
-    """Open the partial file for one result, the one that an earlier try has left if possible.
+def part_for(target: Destination, job: Job, index: int, url: str) -> PartFile:
+    """Begin to fill what one result becomes, on disk or in a bucket.
 
     Raises:
         DownloadError: It cannot be written.
     """
-    from krea_aleph._parts import Owner, Part  # noqa: PLC0415 - only downloads need it
-
-    base = _part_base(target, job, index)
     try:
-        return PartFile(Part.open(base, Owner(job.id, index)), url, job.id)
+        return PartFile(target.part(job, index), url, job.id)
     except OSError as error:
-        message = f"{base}.part cannot be written: {error.strerror}."
+        message = f"{target.part_base(job, index)}.part cannot be written: {error.strerror}."
         raise DownloadError(message, url=url, job_id=job.id) from error
 
 
-def _part_base(target: Target, job: Job, index: int) -> Path:
-    """Return what the names of a result's partial files begin with."""
-    suffix = f"-{index + 1}" if index else ""
-    return target.folder / f"{target.stem(job)}{suffix}"
+def target_of(output: StrPath, exists: Exists, storage: BucketAccess | None) -> Destination:
+    """Return where results go. This blocks, briefly.
+
+    Raises:
+        InvalidRequestError: Nothing could be saved there; the text says why.
+    """
+    if not is_object(output):
+        return Target.checked(output, exists)
+    from krea_aleph._objects import ObjectTarget  # noqa: PLC0415 - few programs use buckets
+
+    return ObjectTarget.checked(output, exists, storage)
+
+
+def check_exists(exists: object) -> None:
+    """Check what is to be done where a result is there already.
+
+    Raises:
+        InvalidRequestError: It is none of what can be done.
+    """
+    if exists not in ("error", "replace", "keep"):
+        raise InvalidRequestError("exists", f"{exists!r} is none of 'error', 'replace', 'keep'")
+
+
+def taken(place: Place | None) -> None:
+    """Refuse a name that is taken.
+
+    Raises:
+        InvalidRequestError: Something is there.
+    """
+    if place is not None:
+        raise InvalidRequestError(
+            "output",
+            f"{str(place)!r} exists",
+            hint='Use another name, exists="replace" or exists="keep".',
+        )
+
+
+def file_name(job_id: str, media_type: str | None = "") -> str:
+    """Return the name of a job's result; without an ending if its kind is an empty text."""
+    ending = "" if media_type == "" else extension(media_type)
+    return _NO_NAME.sub("_", job_id) + ending
 
 
 def numbered(name: str, index: int) -> str:

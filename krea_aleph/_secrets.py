@@ -11,13 +11,20 @@ import logging
 import re
 from functools import cache
 from typing import Any, Final, Self
+from urllib.parse import parse_qsl, quote, urlsplit
 from weakref import WeakValueDictionary
 
 from krea_aleph.errors import ConfigError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
 _KEY: Final = re.compile(r"[\x21-\x7e]+")
 # How JSON may spell a character that it need not escape; two backslashes are one, and no escape.
 _ESCAPE: Final = re.compile(rb"\\(?:u00([2-7][0-9A-Fa-f])|(/)|.)", re.DOTALL)
+# Of an address: beside these are dates, names of algorithms and numbers.
+_SHORTEST_SIGNATURE: Final = 24
 _MEANT: Final = frozenset(b'"\\')
 _WIDE: Final = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 # These tell, at the level DEBUG, what a server has sent, and servers repeat what they are sent.
@@ -83,6 +90,16 @@ class Secret:
     def stands_in(self, text: str) -> bool:
         """Whether a text has it."""
         return isinstance(self._value, str) and self._value != "" and self._value in text
+
+
+def signatures(urls: Iterable[str]) -> Iterator[Secret]:
+    """Yield what of signed addresses nobody is to see who cannot ask for them."""
+    for url in urls:
+        query = urlsplit(url).query
+        yield Secret(query)
+        for _, value in parse_qsl(query):
+            if len(value) >= _SHORTEST_SIGNATURE:
+                yield from (Secret(value), Secret(quote(value, safe="")))
 
 
 _KNOWN: Final[WeakValueDictionary[int, Secret]] = WeakValueDictionary()

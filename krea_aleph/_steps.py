@@ -29,6 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from krea_aleph._secrets import Secret
     from krea_aleph.models import Bell, Event
 
 T = TypeVar("T")
@@ -64,7 +65,8 @@ class Sink(Protocol):
 class Request(NamedTuple):
     """One request to the API. The driver adds the base URL and the key.
 
-    ``compared`` says whether its answer is held against the pinned contract.
+    ``compared`` says whether its answer is held against the pinned contract, and ``hidden`` what is
+    blotted out of it beside the key.
     """
 
     operation: str
@@ -75,6 +77,7 @@ class Request(NamedTuple):
     json: Mapping[str, Any] | None = None
     body: Body | None = None
     compared: bool = True
+    hidden: tuple[Secret, ...] = ()
 
 
 class Response(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from datetime import UTC, datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 from krea_aleph import _hooks, _wire
@@ -18,6 +19,7 @@ from krea_aleph._exchange import (
     tell,
 )
 from krea_aleph._marks import mark_by_date
+from krea_aleph._secrets import signatures
 from krea_aleph._steps import TransportFault, call, today
 from krea_aleph._uploads import Lease
 from krea_aleph.errors import (
@@ -50,6 +52,7 @@ _MAX_IDLE: Final = 2.0
 # Seconds by which the server's clock may be behind ours when a lost job is looked for.
 _CLOCKS_DIFFER: Final = 120.0
 # After these, and only after these, it is sure that nothing was started.
+_NOTHING: Final[Mapping[Pending, str]] = MappingProxyType({})
 _PERHAPS_STARTED: Final = (
     "This came while a job was being started, and it may have been: look with list_jobs before you"
     " submit again."
@@ -146,7 +149,8 @@ def _make_request(
     """Ask for leave, upload what is to be uploaded, and return the request that pays."""
     yield from ask_leave(config, prepared.checked)
     addresses = yield from upload_all(config, prepared, lease)
-    return request_for(config, prepared, addresses, nonce, webhook_url)
+    signed = yield from sign_all(config, prepared)
+    return request_for(config, prepared, addresses, nonce, webhook_url, signed=signed)
 
 
 def request_for(
@@ -155,10 +159,13 @@ def request_for(
     addresses: Mapping[Pending, str],
     nonce: str,
     webhook_url: str | None = None,
+    *,
+    signed: Mapping[Pending, str] = _NOTHING,
 ) -> Request:
-    """Return the request that pays, its files being uploaded."""
+    """Return the request that pays, its files being uploaded, or signed for."""
     url = webhook_url or _hooks.address(config, nonce)
-    return _wire.submit_request(prepared.body(addresses), url)
+    request = _wire.submit_request(prepared.body({**addresses, **signed}), url)
+    return request._replace(hidden=tuple(signatures(signed.values())))
 
 
 def ask_leave(config: Config, checked: Checked) -> Steps[None]:
@@ -177,10 +184,26 @@ def upload_all(
     """Upload the files and return their addresses by placeholder; equal content goes up once."""
     lease = lease or Lease(config.uploads, keep=True)
     known: dict[str, str] = {}
-    for source in prepared.sources.values():
+    sources = {place: file for place, file in prepared.sources.items() if file.signed is None}
+    for source in sources.values():
         if source.sha256 not in known:
             known[source.sha256] = (yield from upload_source(config, source, lease)).url
-    return {place: known[source.sha256] for place, source in prepared.sources.items()}
+    return {place: known[source.sha256] for place, source in sources.items()}
+
+
+def sign_all(config: Config, prepared: Prepared) -> Steps[dict[Pending, str]]:
+    """Return, by placeholder, signed addresses of what Krea fetches itself.
+
+    They run out, so that this is the last thing to do before the request leaves.
+
+    Raises:
+        InvalidRequestError: Krea could do nothing with one.
+    """
+    found: dict[Pending, str] = {}
+    for place, source in prepared.sources.items():
+        if source.signed is not None:
+            found[place] = yield from call(partial(source.signed, config.nearby))
+    return found
 
 
 def _post(

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         Iterable,
         Iterator,
         Mapping,
+        Sequence,
     )
     from ssl import SSLContext
 
@@ -316,7 +317,7 @@ class SyncPool(_Pool):
                 answer.take(piece)
 
         reply = self._perform(self._api_route(), message, step.max_idle, read)
-        return _blotted(reply, answer.content(), key)
+        return _blotted(reply, answer.content(), [key, *step.request.hidden])
 
     def fetch(self, step: Fetch) -> Response:
         """Stream an output into a sink.
@@ -396,7 +397,7 @@ class AsyncPool(_Pool):
             await _to_the_end(reply.pieces, answer.take, deadline)
 
         reply = await self._perform(self._api_route(), message, step.max_idle, read)
-        return _blotted(reply, answer.content(), key)
+        return _blotted(reply, answer.content(), [key, *step.request.hidden])
 
     async def fetch(self, step: Fetch) -> Response:
         """Stream an output into a sink, whose writing is done in a worker thread.
@@ -668,10 +669,13 @@ def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {words[:300]}"
 
 
-def _blotted(reply: Reply, body: bytes, key: Secret) -> Response:
+def _blotted(reply: Reply, body: bytes, secrets: Sequence[Secret]) -> Response:
     """Return an answer without the key in it: servers and proxies echo what they are sent."""
-    headers = {name: key.blot(value) for name, value in reply.headers.items()}
-    return Response(reply.status, headers, key.blot_bytes(body))
+    headers = dict(reply.headers)
+    for secret in secrets:
+        headers = {name: secret.blot(value) for name, value in headers.items()}
+        body = secret.blot_bytes(body)
+    return Response(reply.status, headers, body)
 
 
 def _encoded(headers: Mapping[str, str]) -> Headers:

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from krea_aleph._checks import Pending, Problem, Schema, problems
-from krea_aleph._files import MultipartFile, Source, kinds_taken
+from krea_aleph._files import MultipartFile, Source, is_object, kinds_taken
 from krea_aleph._hosts import problem_with_input
 from krea_aleph._notices import Caution, of_field, warn
 from krea_aleph._steps import Request, Response
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from krea_aleph._drift import Known, Unknown
-    from krea_aleph.models import JobRef, Media
+    from krea_aleph.models import BucketAccess, JobRef, Media
     from krea_aleph_api.options import AlephOptions as AlephOptions
 
 _URL_SCHEMES: Final = ("https:", "http:", "data:")
@@ -81,6 +81,7 @@ class Draft(NamedTuple):
         account: The label of the account that would pay.
         cautions: What works, and is going to end.
         intent: The intent that it is to be submitted under, if any.
+        storage: How buckets are reached, if not as the environment says.
     """
 
     body: Mapping[str, Any]
@@ -89,18 +90,26 @@ class Draft(NamedTuple):
     account: str
     cautions: tuple[Caution, ...] = ()
     intent: str | None = None
+    storage: BucketAccess | None = None
 
     def settled(self) -> Draft:
-        """Return it with its streams inspected, some of which can be read only once. This blocks.
+        """Return it with all inspected that has to be looked at once only. This blocks.
+
+        That are streams, some of which can be read only once, and objects in buckets.
 
         Raises:
             InvalidRequestError: One cannot be uploaded.
         """
         files = {
-            place: open_source(file, place.field) if hasattr(file, "read") else file
+            place: self._open(place, file) if hasattr(file, "read") or is_object(file) else file
             for place, file in self.files.items()
         }
         return self._replace(files=files)
+
+    def _open(self, place: Pending, file: Any) -> Source:
+        if isinstance(file, Source):
+            return file
+        return open_source(file, place.field, self.storage)
 
     def identity(self) -> str:
         """Return a digest that tells what is asked for without reading it: files by size and time.
@@ -123,10 +132,7 @@ class Draft(NamedTuple):
         Raises:
             InvalidRequestError: One cannot be uploaded.
         """
-        sources = {
-            place: file if isinstance(file, Source) else open_source(file, place.field)
-            for place, file in self.files.items()
-        }
+        sources = {place: self._open(place, file) for place, file in self.files.items()}
         for place, source in sources.items():
             if place.field == _VIDEO and not source.media_type.startswith("video/"):
                 raise InvalidRequestError(
@@ -136,7 +142,11 @@ class Draft(NamedTuple):
                 )
         checked = Checked(
             body=self.body,
-            uploads={place.field: source.name for place, source in sources.items()},
+            uploads={
+                place.field: source.name
+                for place, source in sources.items()
+                if source.signed is None
+            },
             fingerprint=_digest([self.account, _with_contents(self.body, sources)]),
             account=self.account,
             intent=self.intent,
@@ -154,10 +164,12 @@ def draft(
     account: str,
     intent: str | None = None,
     nearby: bool = True,
+    storage: BucketAccess | None = None,
 ) -> Draft:
     """Check a request as far as it goes without looking at files.
 
-    ``nearby`` says that the server may reach what only this network can.
+    ``nearby`` says that the server may reach what only this network can, and ``storage`` how
+    buckets are reached.
 
     Raises:
         InvalidRequestError: It cannot be sent as it is.
@@ -200,7 +212,7 @@ def draft(
         _check_json(names.get(name, name), value)
     told = set() if checks == "off" else {problem.field for problem in found}
     cautions = (*_deprecated(body, names), *_renamed(body.keys() - told, names))
-    return Draft(body, collector.files, warnings, account, cautions, intent)
+    return Draft(body, collector.files, warnings, account, cautions, intent, storage)
 
 
 class _Media:
@@ -246,6 +258,10 @@ class _Media:
             problem = problem_with_input(url)
             self.private += [] if problem is None else [Problem(field, problem)]
             return url
+        if is_object(value):
+            from krea_aleph._objects import parse_object
+
+            parse_object(value, field)  # which says what is wrong, before anything is looked at
         placeholder = Pending(field)
         self.files[placeholder] = value
         return placeholder
@@ -306,8 +322,8 @@ def renamed(name: str) -> str:
     return _new_name(name, wire_spellings())
 
 
-def open_source(value: Any, field: str) -> Source:
-    """Inspect a file that is to be uploaded.
+def open_source(value: Any, field: str, storage: BucketAccess | None = None) -> Source:
+    """Inspect a file that is to be uploaded, or an object in a bucket.
 
     Raises:
         InvalidRequestError: It is no file that can be.
@@ -316,10 +332,16 @@ def open_source(value: Any, field: str) -> Source:
         raise InvalidRequestError(
             field, "it has an address already", hint="Pass it to submit or transform as it is."
         )
+    if is_object(value):
+        from krea_aleph._objects import ObjectSource
+
+        return ObjectSource(field, value, storage)
     if isinstance(value, str) and _OTHER_SCHEME.match(value):
         scheme = value.partition(":")[0]
         raise InvalidRequestError(
-            field, f"{scheme}:// is not supported", hint="Give an https URL or a local path."
+            field,
+            f"{scheme}:// is not supported",
+            hint="Give an https, s3, gs or az URL, or a local path.",
         )
     _check_media(value, field)
     return Source.open(field, value)

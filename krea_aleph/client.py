@@ -153,6 +153,7 @@ class _Client:
             account=self._config.account,
             intent=intent,
             nearby=self._config.nearby,
+            storage=self._config.storage,
         )
 
 

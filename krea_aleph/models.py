@@ -211,15 +211,47 @@ class Asset:
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
-    """Files that a download has left on disk, whole. It is itself ``os.PathLike``.
+class ObjectAddress:
+    """Where an object is, in a bucket. Its text is its URL; it is no path, and nothing opens it.
 
     Attributes:
-        path: The primary result.
+        scheme: "s3", "gs" or "az".
+        bucket: The bucket, or the container.
+        key: The object's name in there; one that ends in "/" stands for all that begin with it.
+
+    Example:
+        >>> print(ObjectAddress("s3", "clips", "shots/017.mp4"))
+        s3://clips/shots/017.mp4
+    """
+
+    scheme: str
+    bucket: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.bucket}/{self.key}"
+
+    @property
+    def name(self) -> str:
+        """What is behind the last slash."""
+        return self.key.rpartition("/")[2]
+
+    def beside(self, name: str) -> ObjectAddress:
+        """Return the address of another name in the same place."""
+        return ObjectAddress(self.scheme, self.bucket, self.key.removesuffix(self.name) + name)
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Results that were saved, whole: on disk, where it is itself ``os.PathLike``, or in a bucket.
+
+    Attributes:
+        path: The primary result. Where results went to a bucket it is an `ObjectAddress`, which
+            prints as the URL and which nothing opens by mistake; `url` is for both.
         paths: Every file, the primary one first.
         media_type: The MIME type of the primary result, judged by its bytes.
         size_bytes: Its size.
-        sha256: Its SHA-256, in hexadecimal.
+        sha256: Its SHA-256, in hexadecimal; empty for what somebody else has put into a bucket.
         job: The job it came from; None where ``exists="keep"`` found the file and nothing ran.
 
     Example:
@@ -235,8 +267,17 @@ class Saved:
     sha256: str = ""
     job: Job | None = None
 
+    @property
+    def url(self) -> str:
+        """The primary result as a URL: ``file://`` on disk, or as in ``s3://bucket/key``."""
+        place: Path | ObjectAddress = self.path
+        return str(place) if isinstance(place, ObjectAddress) else place.absolute().as_uri()
+
     def __fspath__(self) -> str:
-        return os.fspath(self.path)
+        place: Path | ObjectAddress = self.path
+        if isinstance(place, ObjectAddress):
+            raise TypeError(f"the result is at {place}: it is on no disk of this machine")
+        return os.fspath(place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +409,12 @@ class Progress:
 Media: TypeAlias = str | PathLike[str] | BinaryIO | Asset
 """What stands for a clip or a picture: a URL, a path, a file open for reading bytes, an asset."""
 
+Stores: TypeAlias = "Mapping[str, Any] | Callable[[str], Any]"
+"""What buckets are reached with, by their URL: stores of obstore's, or settings for them."""
+
+Place: TypeAlias = "Path | ObjectAddress"
+"""Where a result is: on disk or in a bucket."""
+
 JobRef: TypeAlias = Job | str
 """A job, or just its id."""
 
@@ -464,6 +511,16 @@ class Receiver(Protocol):
 
     def told(self, account: str, nonce: str) -> tuple[str, ...]:
         """Return the jobs that were delivered with a nonce, as far as this process knows."""
+        ...
+
+
+class BucketAccess(Protocol):
+    """What a client needs of a `krea_aleph.storage.Storage`."""
+
+    presign: float | None
+
+    def store(self, bucket: str) -> Any:
+        """Return the store of obstore's that a bucket is in, by its URL."""
         ...
 
 

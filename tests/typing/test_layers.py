@@ -36,6 +36,8 @@ CORE = """
     _renaming
     _parts
     _saving
+    _buckets
+    _objects
     _wire
     outcomes
     _cells
