@@ -229,9 +229,11 @@ def test_what_is_no_clip(url: str, words: str, bucket: Bucket, emulator: Emulato
     bucket.put("empty.mp4", b"")
     bucket.put("page.mp4", b"<html>no</html>")
     bucket.put("picture.mp4", PICTURE)
-    with emulator.aleph(storage={bucket.url: bucket.settings}) as aleph:
-        with pytest.raises(InvalidRequestError, match=words) as caught:
-            aleph.submit(url.format(bucket=bucket.name), "snow")
+    with (
+        emulator.aleph(storage={bucket.url: bucket.settings}) as aleph,
+        pytest.raises(InvalidRequestError, match=words) as caught,
+    ):
+        aleph.submit(url.format(bucket=bucket.name), "snow")
     assert caught.value.field in {"video", "storage"}
     assert caught.value.hint or words == "is empty"
     assert "s3cret" not in str(caught.value)

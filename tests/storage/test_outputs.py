@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import signal
 import threading
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -213,8 +215,6 @@ def test_a_result_that_comes_spoilt(
 
 
 def _digest(algorithm: str, data: bytes) -> str:
-    from base64 import b64encode  # noqa: PLC0415 - here alone
-
     return b64encode(hashlib.new(algorithm.replace("sha-", "sha"), data).digest()).decode()
 
 
@@ -278,9 +278,11 @@ def test_outputs_that_cannot_be(
     output: str, words: str, bucket: Bucket, emulator: Emulator
 ) -> None:
     """They are refused before anything is paid."""
-    with emulator.aleph(storage={bucket.url: bucket.settings}) as aleph:
-        with pytest.raises(InvalidRequestError, match=words) as caught:
-            run(aleph, bucket, output.format(url=bucket.url))
+    with (
+        emulator.aleph(storage={bucket.url: bucket.settings}) as aleph,
+        pytest.raises(InvalidRequestError, match=words) as caught,
+    ):
+        run(aleph, bucket, output.format(url=bucket.url))
     assert "s3cret" not in str(caught.value)
     assert caught.value.hint
     assert not emulator.requests
@@ -308,16 +310,16 @@ def test_an_interrupted_copy(bucket: Bucket, emulator: Emulator) -> None:
 
     bucket.gate.trouble("PUT", r"out\.mp4\?partNumber", status=500, before=hold)
     threading.Thread(target=_interrupt, args=(begun, over), daemon=True).start()
-    with emulator.aleph(virtual_time=True, storage={bucket.url: bucket.settings}) as aleph:
-        with pytest.raises(KeyboardInterrupt) as caught:
-            run(aleph, bucket, f"{bucket.url}/out.mp4")
+    with (
+        emulator.aleph(virtual_time=True, storage={bucket.url: bucket.settings}) as aleph,
+        pytest.raises(KeyboardInterrupt) as caught,
+    ):
+        run(aleph, bucket, f"{bucket.url}/out.mp4")
     assert "download(" in "".join(caught.value.__notes__)
     assert bucket.keys == ["in.mp4"]
 
 
 def _interrupt(begun: threading.Event, over: threading.Event) -> None:
-    import signal  # noqa: PLC0415 - here alone
-
     assert begun.wait(20)
     os.kill(os.getpid(), signal.SIGINT)
     over.set()

@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -116,11 +116,8 @@ class _Passing(BaseHTTPRequestHandler):
             if trouble.status and not trouble.after:
                 self._answer(trouble.status, trouble.headers, trouble.body.encode())
                 return
-        target = http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=30)
-        target.request(self.command, self.path, body, dict(self.headers.items()))
-        found = target.getresponse()
-        data = found.read()
-        target.close()
+        sent = dict(self.headers.items())
+        found, data = _exchange(self.server.target, self.command, self.path, body, sent)
         if trouble is not None and trouble.after and trouble.status:
             self._answer(trouble.status, trouble.headers, trouble.body.encode())
             return
@@ -207,12 +204,18 @@ class Bucket:
     def _direct(
         self, method: str, path: str, body: bytes = b""
     ) -> tuple[int, dict[str, str], bytes]:
-        target = http.client.HTTPConnection("127.0.0.1", self.gate.target, timeout=30)
-        target.request(method, f"/{self.name}{path}", body, _OWNER)
-        found = target.getresponse()
-        data = found.read()
-        target.close()
+        found, data = _exchange(self.gate.target, method, f"/{self.name}{path}", body, _OWNER)
         return found.status, {name.lower(): text for name, text in found.getheaders()}, data
+
+
+def _exchange(
+    port: int, method: str, path: str, body: bytes, headers: dict[str, str]
+) -> tuple[http.client.HTTPResponse, bytes]:
+    """Ask the S3 itself."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as target:
+        target.request(method, path, body, headers)
+        with target.getresponse() as found:
+            return found, found.read()
 
 
 def _moment() -> Any:
