@@ -30,7 +30,7 @@ EVERYTHING = """
 import krea_aleph
 for name in krea_aleph.__all__:
     getattr(krea_aleph, name)
-from krea_aleph import contract, manifest, specdiff, store, webhooks
+from krea_aleph import contract, manifest, specdiff, storage, store, webhooks
 from krea_aleph.testing import VirtualClock
 """
 A_JOB = """
@@ -87,6 +87,7 @@ def test_the_core_without_extras() -> None:
         ("from krea_aleph.emulator import Emulator; Emulator", "emulator"),
         ("import krea_aleph.tracing", "otel"),
         ("import krea_aleph.emulator.video", "preview"),
+        ("from krea_aleph.storage import Storage; Storage().store('s3://clips')", "storage"),
     ],
 )
 def test_what_an_extra_is_for(program: str, extra: str) -> None:
