@@ -80,7 +80,7 @@ def run(
             output,
             exists=exists,
             on_update=session.update,
-            intent=_named(session, order.intent(aleph, str(Path(output).absolute())), order.wish),
+            intent=_named(session, order.intent(aleph, _place(output)), order.wish),
             webhook_url=order.wish.webhook_url,
             keep_upload=not delete_upload,
             extra_body=order.extra_body,
@@ -125,6 +125,11 @@ def submit(
         session.out.accepted(job.id, before=True)
     session.out.note(f"{words.status(job)}; wait for it with: {session.resume(job.id)}")
     session.out.result(documents.job(job), job.id, told=True)
+
+
+def _place(output: str) -> str:
+    """Return where a result goes, the same from whichever folder it is said."""
+    return output if "://" in output else str(Path(output).absolute())
 
 
 class _Order(NamedTuple):

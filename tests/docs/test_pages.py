@@ -18,6 +18,7 @@ from typing import NamedTuple
 import pytest
 
 import krea_aleph
+from buckets import Bucket, gate_before, local_s3, use_environment
 from krea_aleph import KreaError, _config
 from krea_aleph.clocks import RealClock
 from krea_aleph.emulator import Emulator, VirtualClock
@@ -95,6 +96,16 @@ def krea(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
         yield emulator
 
 
+@pytest.fixture
+def buckets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A bucket with a clip, and in the environment what reaches it."""
+    with local_s3() as port, gate_before(port) as gate:
+        bucket = Bucket("clips", gate)
+        bucket.put("in.mp4", CLIP)
+        use_environment(monkeypatch, bucket)
+        yield
+
+
 @pytest.mark.parametrize("page", PROGRAMS, ids=lambda page: page.name)
 def test_the_programs_of_a_page_run(
     page: Path,
@@ -102,8 +113,11 @@ def test_the_programs_of_a_page_run(
     krea: Emulator,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
     """What a reader copies works as it stands, one after the other in one folder."""
+    if "s3://" in page.read_text("utf-8"):
+        request.getfixturevalue("buckets")
     for name, table in _tables(page):
         (folder / name).write_text(table, "utf-8")
         for row in csv.DictReader(table.splitlines()):

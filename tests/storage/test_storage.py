@@ -23,7 +23,6 @@ def test_what_the_environment_says(
     """Without ``storage=`` the usual variables count, for any bucket."""
     use_environment(monkeypatch, bucket)
     url = bucket.put("in.mp4", CLIP)
-    monkeypatch.setattr("krea_aleph.storage.FROM_ENVIRONMENT", Storage())
     with emulator.aleph(virtual_time=True) as aleph:
         aleph.transform(url, "snow", f"{bucket.url}/out.mp4")
     assert bucket.keys == ["in.mp4", "out.mp4"]

@@ -18,6 +18,8 @@ from urllib.parse import quote
 import pytest
 from moto.server import ThreadedMotoServer
 
+from krea_aleph import storage
+
 KEY_ID = "AKIDKREATESTS0000001"
 SECRET = "s3cr3t-of-the-bucket/that+nobody/may=see"
 # As S3 says it: with the id of the key, and what was to be signed.
@@ -251,6 +253,9 @@ def use_environment(monkeypatch: pytest.MonkeyPatch, bucket: Bucket) -> None:
     for name in os.environ:
         if name.startswith(_ENVIRONMENT):
             monkeypatch.delenv(name)
+    monkeypatch.setattr(
+        storage, "FROM_ENVIRONMENT", storage.Storage()
+    )  # no store of an earlier test
     monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.gate.url)
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
