@@ -15,7 +15,7 @@ from krea_aleph._assets import UPLOADING
 from krea_aleph._batch_item import perform
 from krea_aleph._batch_run import Options, Run
 from krea_aleph._exchange import announce
-from krea_aleph._files import is_object
+from krea_aleph._files import check_path, is_object
 from krea_aleph._steps import ask, call, emit, now, sleep, spawn
 from krea_aleph._waiting import check_timeout, operations
 from krea_aleph.errors import InvalidRequestError
@@ -78,6 +78,7 @@ def _checked(output_dir: Any, options: Mapping[str, Any]) -> Options:
         folder = None
     if not isinstance(folder, str) or not folder or "\0" in folder:
         raise InvalidRequestError("output_dir", f"{str(output_dir)[:200]!r} is no folder")
+    check_path("output_dir", folder)
     if not is_object(folder):
         return Options(output_dir=Path(folder), **options)
     from krea_aleph._objects import parse_folder  # noqa: PLC0415 - few programs use buckets

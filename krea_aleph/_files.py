@@ -49,6 +49,7 @@ _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"
 # Atoms that an old QuickTime file without a brand may begin with.
 _QUICKTIME_ATOMS: Final = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 _OBJECT: Final = re.compile(r"(?:s3|gs|az)://", re.IGNORECASE)
+_EATEN: Final = re.compile(r"(?:s3|gs|az):[/\\](?![/\\])", re.IGNORECASE)
 _MPEG_AUDIO: Final = re.compile(rb"ID3|\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")
 _MARKUP: Final = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<(?:!doctype|!--|html|head|body|\?xml|error)|\{\s*\"|(?<=\s)\Z)",
@@ -77,6 +78,20 @@ EXTENSIONS: Final = (*_EXTENSIONS.values(), _OTHER_EXTENSION)
 def is_object(value: object) -> TypeGuard[str]:
     """Whether a value is the URL of something in a bucket."""
     return isinstance(value, str) and _OBJECT.match(value) is not None
+
+
+def check_path(field: str, path: str) -> None:
+    """Refuse what was the URL of an object before it was made a path, which ate a slash.
+
+    Raises:
+        InvalidRequestError: It was.
+    """
+    if _EATEN.match(path):
+        raise InvalidRequestError(
+            field,
+            f"{path[:200]!r} is no path, and no URL of an object either",
+            hint="Give s3://bucket/key as text: a Path makes one slash of two.",
+        )
 
 
 def sniff(head: bytes) -> str | None:
@@ -235,6 +250,7 @@ class Source:
     @classmethod
     def _from_path(cls, field: str, file: StrPath) -> Source:
         path = Path(os.fspath(file))
+        check_path(field, os.fsdecode(path))
         if not stat.S_ISREG(path.stat().st_mode):
             raise InvalidRequestError(field, f"{str(path)!r} is no regular file")
         return cls(field, path.name, lambda: path.open("rb", buffering=0), on_disk=True)

@@ -13,7 +13,7 @@ import weakref
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, Protocol, TypeVar
 
-from krea_aleph._files import EXTENSIONS, extension, is_object, looks_like_text, sniff
+from krea_aleph._files import EXTENSIONS, check_path, extension, is_object, looks_like_text, sniff
 from krea_aleph.errors import DownloadError, InvalidRequestError
 from krea_aleph.models import Saved
 
@@ -126,6 +126,7 @@ class Target(NamedTuple):
         """
         check_exists(exists)
         text = _path_text(output)
+        check_path("output", text)
         path = Path(text)
         is_folder = _is_folder(path) or text.endswith((os.sep, "/"))
         target = cls(path, None, exists) if is_folder else cls(path.parent, path.name, exists)

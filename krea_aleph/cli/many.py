@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
@@ -37,7 +36,7 @@ def batch(
     /,
     *,
     out: Annotated[
-        Path, Parameter(alias="-o", metavar="DIR", help="The folder that every result goes into.")
+        str, Parameter(alias="-o", metavar="DIR", help="The folder that every result goes into.")
     ],
     exists: Annotated[
         Literal["error", "replace", "keep"],

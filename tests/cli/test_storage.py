@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from buckets import Bucket, gate_before, local_s3, use_environment
 
 from .conftest import Krea
 
+_NAMES = itertools.count(1)
 CLIP = b"\0\0\0\x18ftypmp42" + bytes(1000)
 
 
@@ -18,7 +20,7 @@ CLIP = b"\0\0\0\x18ftypmp42" + bytes(1000)
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     """A bucket with a clip, which the environment knows."""
     with local_s3() as port, gate_before(port) as gate:
-        bucket = Bucket("clips-of-commands", gate)
+        bucket = Bucket(f"clips-of-commands-{next(_NAMES)}", gate)
         bucket.put("in.mp4", CLIP)
         use_environment(monkeypatch, bucket)
         yield bucket

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -185,6 +186,21 @@ def test_a_signed_address_that_krea_could_not_reach(bucket: Bucket, emulator: Em
         aleph.submit(url, "snow")
     assert "Signature" not in str(caught.value)
     assert "presign" in caught.value.hint
+
+
+def test_a_url_that_was_made_a_path(emulator: Emulator) -> None:
+    """A Path makes one slash of two: that is told, and no folder of that name is made."""
+    eaten = Path("s3://clips/in.mp4")
+    with emulator.aleph() as aleph:
+        for call, field in (
+            (lambda: aleph.submit(eaten, "snow"), "video"),
+            (lambda: aleph.transform("https://example.com/in.mp4", "snow", eaten), "output"),
+            (lambda: list(aleph.batch([], output_dir=eaten)), "output_dir"),
+        ):
+            with pytest.raises(InvalidRequestError, match="no URL of an object either") as caught:
+                call()
+            assert caught.value.field == field
+    assert not emulator.requests
 
 
 def test_addresses() -> None:

@@ -65,6 +65,7 @@ class Gate(ThreadingHTTPServer):
     Attributes:
         requests: The method and path of every request so far.
         heads: Their headers.
+        deaf: A header of requests that the S3 is not to hear of.
     """
 
     daemon_threads = True
@@ -76,6 +77,7 @@ class Gate(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.requests: list[tuple[str, str]] = []
         self.heads: list[dict[str, str]] = []
+        self.deaf = ""
         self._troubles: list[Trouble] = []
         self._lock = threading.Lock()
 
@@ -118,7 +120,7 @@ class _Passing(BaseHTTPRequestHandler):
             if trouble.status and not trouble.after:
                 self._answer(trouble.status, trouble.headers, trouble.body.encode())
                 return
-        sent = dict(self.headers.items())
+        sent = {name: text for name, text in self.headers.items() if name != self.server.deaf}
         found, data = _exchange(self.server.target, self.command, self.path, body, sent)
         if trouble is not None and trouble.after and trouble.status:
             self._answer(trouble.status, trouble.headers, trouble.body.encode())
