@@ -8,8 +8,10 @@ import re
 import secrets
 import stat
 import tempfile
+import threading
 import time
 import weakref
+from collections import OrderedDict
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, TypeGuard, cast
@@ -168,6 +170,25 @@ class _Stamp(NamedTuple):
         return time.time() - self.changed_ns / 1e9 > _STEP_SECONDS
 
 
+# The digests of files that have been read: one clip may be asked for with many prompts.
+_DIGESTS: Final[OrderedDict[_Stamp, str]] = OrderedDict()
+_MOST_DIGESTS: Final = 1024
+_REMEMBERING: Final = threading.Lock()
+
+
+def _known(stamp: _Stamp | None) -> str | None:
+    with _REMEMBERING:
+        return None if stamp is None else _DIGESTS.get(stamp)
+
+
+def _remember(stamp: _Stamp | None, digest: str) -> None:
+    with _REMEMBERING:
+        if stamp is not None:
+            _DIGESTS[stamp] = digest
+        if len(_DIGESTS) > _MOST_DIGESTS:
+            _DIGESTS.popitem(last=False)
+
+
 class Source:
     """A file that is to be uploaded: inspected once, read as often as needed.
 
@@ -218,11 +239,15 @@ class Source:
             UploadError: It is no longer what was inspected, or cannot be read.
         """
         if not self._sha256:
-            found = hashlib.sha256()
-            for piece in self.chunks():
-                found.update(piece)
-            self._sha256 = found.hexdigest()
+            self._sha256 = _known(self._stamp) or self._read()
+            _remember(self._stamp, self._sha256)
         return self._sha256
+
+    def _read(self) -> str:
+        found = hashlib.sha256()
+        for piece in self.chunks():
+            found.update(piece)
+        return found.hexdigest()
 
     @classmethod
     def open(cls, field: str, file: StrPath | BinaryIO) -> Source:

@@ -14,7 +14,6 @@ from functools import cache
 from hashlib import sha256
 from os import PathLike, fsdecode
 from os.path import join
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -112,15 +111,16 @@ class Draft(NamedTuple):
         return open_source(file, place.field, self.storage)
 
     def identity(self) -> str:
-        """Return a digest that tells what is asked for without reading it: files by size and time.
+        """Return a digest that tells what is asked for, whatever files are called. This reads them.
 
-        A stream that is settled has neither, and counts by its content. This blocks, briefly.
+        Times would not do: a checkout, a copy or `touch` gives the same clips new ones, and a
+        catalogue would be paid for again.
 
         Raises:
-            InvalidRequestError: A file cannot be looked at.
+            KreaError: A file cannot be read, or is none that can be uploaded.
         """
-        stamps = {place: _stamp(place, file) for place, file in self.files.items()}
-        return _digest([self.account, _replace(self.body, stamps)])
+        contents = {place: self._open(place, file).sha256 for place, file in self.files.items()}
+        return _digest([self.account, _replace(self.body, contents)])
 
     def digests(self) -> dict[str, str]:
         """Return a digest of each field as far as it can be told without looking at files."""
@@ -356,16 +356,6 @@ def _check_media(value: Any, field: str) -> None:
             f"{kind} is no media",
             hint="Give a URL, a path, an open binary file or an asset.",
         )
-
-
-def _stamp(place: Pending, file: Any) -> str:
-    if isinstance(file, Source):
-        return file.sha256
-    try:
-        found = Path(file).stat()
-    except (OSError, TypeError, ValueError):
-        return open_source(file, place.field).sha256  # which says what is wrong
-    return f"{found.st_size}:{found.st_mtime_ns}"
 
 
 def is_url(value: object) -> bool:

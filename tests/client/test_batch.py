@@ -494,9 +494,34 @@ def test_files_that_look_the_same(
     os.utime(clip, ns=(10**18, 10**18))
     os.utime(twin, ns=(10**18, 10**18))
     items = [{"video": file, "prompt": "snow", "output": file.name} for file in (clip, twin)]
-    (told,) = failed(list(aleph.batch(items, output_dir=out)))
-    assert isinstance(told.error, IntentConflictError)
-    assert emulator.accepted == 1
+    assert errors(list(aleph.batch(items, output_dir=out))) == {}
+    assert emulator.accepted == 2
+
+
+def test_files_with_a_new_time(
+    aleph: Any, emulator: Emulator, clip: Path, store: SQLiteStore, tmp_path: Path, out: Path
+) -> None:
+    """A checkout, a copy or `touch` gives clips new times; nothing is paid again for that."""
+    assert (
+        errors(
+            list(
+                aleph.batch(
+                    [{**item, "video": clip} for item in wishes(2)], output_dir=out, store=store
+                )
+            )
+        )
+        == {}
+    )
+    copy = tmp_path / "elsewhere" / clip.name
+    copy.parent.mkdir()
+    copy.write_bytes(clip.read_bytes())
+    os.utime(copy, ns=(10**18, 10**18))
+    again = list(
+        aleph.batch([{**item, "video": copy} for item in wishes(2)], output_dir=out, store=store)
+    )
+    assert errors(again) == {}
+    assert emulator.accepted == 2
+    assert len(files(out)) == 2
 
 
 # Money
@@ -737,16 +762,17 @@ def test_a_cancelled_task(
     assert emulator.accepted == (12 if abandon == "cancel" else 6)
 
 
-class Odd:
-    """A path that is none."""
+class Odd(dict[str, Any]):
+    """An item that breaks when it is looked at."""
 
-    def __fspath__(self) -> str:
+    def get(self, *_: Any) -> Any:
+        """Break."""
         raise ZeroDivisionError
 
 
 def test_an_error_of_the_callers_code(aleph: Any, emulator: Emulator, out: Path) -> None:
     """An error that is none of ours ends the batch, and comes out after what is in flight."""
-    items = [*wishes(2), {"video": Odd(), "prompt": "x"}]
+    items = [*wishes(2), Odd(video=URL, prompt="x")]
     outcomes: list[Any] = []
     with pytest.raises(ZeroDivisionError):
         outcomes.extend(aleph.batch(items, output_dir=out))

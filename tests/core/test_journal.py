@@ -79,10 +79,11 @@ def wish(video: Any, prompt: str = "snow", **more: Any) -> Any:
 
 def test_what_tells_requests_apart(tmp_path: Path) -> None:
     """Clip, prompt, options and account do; the row's number, intent, output and meta do not."""
-    clip, copy = tmp_path / "a.mp4", tmp_path / "b.mp4"
-    for path in (clip, copy):
-        path.write_bytes(CLIP)
+    clip, copy, twin = (tmp_path / name for name in ("a.mp4", "b.mp4", "c.mp4"))
+    for path, content in ((clip, CLIP), (copy, CLIP), (twin, CLIP[:-1] + b"x")):
+        path.write_bytes(content)
         os.utime(path, ns=(10**18, 10**18))
+    os.utime(copy, ns=(10**18, 10**18 + 1))
     same = wish(clip).identity
     assert wish(str(copy)).identity == same
     assert wish(clip, intent="x", output="y.mp4", meta=7).identity == same
@@ -92,12 +93,11 @@ def test_what_tells_requests_apart(tmp_path: Path) -> None:
         wish(clip, options={"seed": 7}),
         wish(URL),
         wish(Asset("a1", "https://example.com/a1")),
-        wish(io.BytesIO(CLIP)),
+        wish(twin),
         wish(io.BytesIO(CLIP + b"x")),
         read_item(configured(account="b"), 0, {"video": clip, "prompt": "snow"}),
     ]
-    os.utime(copy, ns=(10**18, 10**18 + 1))
-    others.append(wish(copy))
+    assert wish(io.BytesIO(CLIP)).identity == same
     assert len({same, *(other.identity for other in others)}) == len(others) + 1
     assert wish(clip).intent == f"batch:{same}"
     assert wish(clip, intent="mine").intent == "mine"
