@@ -6,12 +6,15 @@ services. Of it remain a status, a code, and words of our own.
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from contextlib import suppress
 from datetime import timedelta
 from queue import SimpleQueue
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
+
+from krea_aleph.errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,16 +58,27 @@ _UNASKABLE: Final[tuple[Kind, str, str]] = (
     "has a key that cannot be asked for",
     "Use another key.",
 )
-# What errors of obstore's mean, by their names: some are Python's own.
+_UNSUPPORTED: Final[tuple[Kind, str, str]] = (
+    "unsupported",
+    "is in a store that cannot do this",
+    "",
+)
+# What errors of obstore's mean, by their names, some of which are Python's own, or by the status.
 _BY_NAME: Final[Mapping[str, tuple[Kind, str, str]]] = {
     "FileNotFoundError": _MISSING,
     "NotFoundError": _MISSING,
     "PreconditionError": ("changed", "has changed since it was checked", ""),
     "AlreadyExistsError": ("exists", "exists", ""),
-    "NotSupportedError": ("unsupported", "is in a store that cannot do this", ""),
+    "NotSupportedError": _UNSUPPORTED,
+    "NotImplementedError": _UNSUPPORTED,
+    "501": _UNSUPPORTED,
     "ValueError": _UNASKABLE,
     "InvalidPathError": _UNASKABLE,
 }
+
+
+# The processes that have used obstore; a forked one has those of its parents in here.
+_USED_IN: Final[set[int]] = set()
 
 
 class Fault(Exception):  # noqa: N818 - never raised to users, who get an error of ours
@@ -249,6 +263,7 @@ class Buckets:
 
     def _perform(self, address: ObjectAddress, function: Callable[[Any, Any], T]) -> T:
         store = self._storage.store(f"{address.scheme}://{address.bucket}")
+        _check_process()
         import obstore  # noqa: PLC0415 - heavy, and there: the store is of its making
 
         return _translating(lambda: function(obstore, store))
@@ -287,6 +302,19 @@ class Writer:
 
 class _Enough(Exception):  # noqa: N818 - nobody's error
     """Ends a writing that is not to be finished."""
+
+
+def _check_process() -> None:
+    """Refuse what would hang for ever: obstore's own threads are not in a forked process.
+
+    Raises:
+        ConfigError: They are in a parent of this process.
+    """
+    _USED_IN.add(os.getpid())
+    if len(_USED_IN) > 1:
+        message = "storage: buckets were used before this process was forked."
+        hint = "Start processes with spawn, or use buckets in the children only."
+        raise ConfigError(message, hint=hint)
 
 
 def _enough() -> bytes:
@@ -367,8 +395,9 @@ def _fault(error: Exception) -> Fault:
     if status in _FORBIDDEN or name in _FORBIDDEN:
         hint = "Check the credentials, and what they may do in this bucket."
         return Fault("refused", f"is refused by its store ({told or name})", hint)
-    if name in _BY_NAME:
-        return Fault(*_BY_NAME[name])
+    known = _BY_NAME.get(name) or _BY_NAME.get(status or "")
+    if known is not None:
+        return Fault(*known)
     if status is None and _NO_CREDENTIALS.search(text):
         hint = "Put credentials into the environment, or give a store to the client's storage=."
         return Fault("refused", "is asked for without credentials", hint)

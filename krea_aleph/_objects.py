@@ -159,8 +159,6 @@ class ObjectSource(Source):
                 _, data = self._buckets.read(self._address, start, stop, self._facts)
             except Fault as fault:
                 raise self._unread(fault) from None
-            if len(data) != stop - start:
-                raise self._unread(Fault("failed", "was not served whole"))
             yield data
 
     def _look(self) -> tuple[Facts, bytes]:
@@ -202,14 +200,8 @@ class ObjectTarget(NamedTuple):
             hint = f"Name a key, or write '{output}/' for its top."
             raise InvalidRequestError("output", f"{output!r} names no key", hint=hint)
         folder, buckets = address.beside(""), Buckets(storage)
-        target = cls(folder, address.name or None, exists, buckets)
         check_writable(buckets, folder, "output")
-        target.check()
-        return target
-
-    def check(self) -> None:
-        """Refuse a key that is taken."""
-        self.standing()
+        return cls(folder, address.name or None, exists, buckets)
 
     def standing(self, job: Job | None = None) -> list[ObjectAddress | None]:
         """Return for each result the object that has its key already, if there is one.

@@ -10,6 +10,8 @@ import pytest
 
 from buckets import Bucket, Gate, gate_before, local_s3
 from colours import OpenClient, clip, colour, emulator, open_client
+from krea_aleph import Aleph
+from krea_aleph.emulator import Emulator
 
 __all__ = ["clip", "colour", "emulator", "open_client"]
 _NAMES = itertools.count(1)
@@ -39,6 +41,13 @@ def bucket(gate: Gate) -> Bucket:
 def aleph(open_client: OpenClient, bucket: Bucket) -> Any:
     """A client of one colour that reaches the bucket, and no other."""
     return open_client(storage={bucket.url: bucket.settings})
+
+
+@pytest.fixture
+def client(emulator: Emulator, bucket: Bucket) -> Iterator[Aleph]:
+    """A client for what is the same in every colour."""
+    with emulator.aleph(virtual_time=True, storage={bucket.url: bucket.settings}) as client:
+        yield client
 
 
 @pytest.fixture

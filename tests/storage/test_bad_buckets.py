@@ -6,7 +6,6 @@ import pickle
 import re
 import threading
 import traceback
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,13 +19,6 @@ MALFORMED = "<Error><Code>AuthorizationHeaderMalformed</Code></Error>"
 BUSY = "<Error><Code>SlowDown</Code></Error>"
 MOVED = """<Error><Code>PermanentRedirect</Code><Message>elsewhere</Message></Error>"""
 SECRETS = (KEY_ID, SECRET, "Signature=", "X-Amz", "AWS4-HMAC", "http://127.0.0.1")
-
-
-@pytest.fixture
-def client(emulator: Emulator, bucket: Bucket) -> Iterator[Aleph]:
-    """A client for what is the same in every colour."""
-    with emulator.aleph(virtual_time=True, storage={bucket.url: bucket.settings}) as client:
-        yield client
 
 
 def give_nothing_away(error: BaseException) -> None:

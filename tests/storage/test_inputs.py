@@ -16,7 +16,7 @@ import pytest
 
 from buckets import KEY_ID, Bucket
 from colours import CLIP, OpenClient
-from krea_aleph import BadRequestError, InvalidRequestError, SQLiteStore, UploadError
+from krea_aleph import Aleph, BadRequestError, InvalidRequestError, SQLiteStore, UploadError
 from krea_aleph.emulator import Emulator, Fault
 from krea_aleph.storage import Storage
 from local_network import serving
@@ -58,38 +58,40 @@ def test_pictures_inside_of_options(aleph: Any, bucket: Bucket, emulator: Emulat
     assert body["init_video"] == urls["video/mp4"]
 
 
-def test_upload(aleph: Any, bucket: Bucket, emulator: Emulator) -> None:
+def test_upload(client: Aleph, bucket: Bucket, emulator: Emulator) -> None:
     """`upload` takes objects, and the same object again is the same asset."""
     url = bucket.put("in.mp4", CLIP)
-    first, second = aleph.upload(url), aleph.upload(url)
+    first, second = client.upload(url), client.upload(url)
     assert first.id == second.id
     assert len(emulator.assets) == 1
 
 
 def test_an_object_that_was_replaced_is_another_one(
-    aleph: Any, bucket: Bucket, emulator: Emulator
+    client: Aleph, bucket: Bucket, emulator: Emulator
 ) -> None:
     """What counts is what is in the object, not only where it is."""
     url = bucket.put("in.mp4", CLIP)
-    one = aleph.check(url, "snow")
-    assert aleph.check(url, "snow").fingerprint == one.fingerprint
+    one = client.check(url, "snow")
+    assert client.check(url, "snow").fingerprint == one.fingerprint
     bucket.put("in.mp4", CLIP[:-1] + b"!")
-    assert aleph.check(url, "snow").fingerprint != one.fingerprint
-    assert aleph.check(bucket.put("copy.mp4", CLIP), "snow").fingerprint != one.fingerprint
+    assert client.check(url, "snow").fingerprint != one.fingerprint
+    assert client.check(bucket.put("copy.mp4", CLIP), "snow").fingerprint != one.fingerprint
     assert not emulator.requests
 
 
-def test_what_check_tells(aleph: Any, bucket: Bucket) -> None:
+def test_what_check_tells(client: Aleph, bucket: Bucket) -> None:
     """A dry run names what would be uploaded."""
-    checked = aleph.check(bucket.put("in.mp4", CLIP), "snow")
+    checked = client.check(bucket.put("in.mp4", CLIP), "snow")
     assert checked.body["init_video"] == "upload:video"
     assert checked.uploads == {"video": "in.mp4"}
 
 
-def test_a_large_clip_is_read_in_stretches(aleph: Any, bucket: Bucket, emulator: Emulator) -> None:
+def test_a_large_clip_is_read_in_stretches(
+    client: Aleph, bucket: Bucket, emulator: Emulator
+) -> None:
     """No request asks for more of an object than a few MiB, and all of it arrives."""
     data = CLIP + bytes(9 * 2**20)
-    aleph.upload(bucket.put("in.mp4", data))
+    client.upload(bucket.put("in.mp4", data))
     assert content(emulator.assets[0].url) == data
     assert [head.get("if-match") is not None for head in bucket.gate.heads] == [False, *[True] * 3]
     ranges = [head["range"] for head in bucket.gate.heads if "range" in head]
@@ -205,6 +207,33 @@ def test_a_service_that_takes_no_foreign_addresses(
         assert re.search(secret, said) is None
 
 
+def test_a_stretch_that_is_too_short(client: Aleph, bucket: Bucket, emulator: Emulator) -> None:
+    """A store that gives less than it was asked for has not given the clip."""
+    url = bucket.put("in.mp4", CLIP)
+    found = bucket.get("in.mp4")
+    assert found is not None
+    headers = {name: found[1][name] for name in ("etag", "last-modified")}
+    headers["content-range"] = f"bytes 0-9/{len(CLIP)}"
+    bucket.gate.trouble("GET", "in.mp4", status=None, times=1)
+    bucket.gate.trouble("GET", "in.mp4", status=206, body="0123456789", headers=headers)
+    with pytest.raises(UploadError, match="was not served"):
+        client.upload(url)
+    assert not emulator.assets
+
+
+def test_a_signed_address_that_is_too_long(bucket: Bucket, emulator: Emulator) -> None:
+    """Some tokens make addresses that are longer than the model takes: refused, and not paid."""
+    settings = {**bucket.settings, "session_token": "t" * 2000}
+    storage = Storage({bucket.url: settings}, presign=60)
+    with (
+        emulator.aleph(storage=storage) as client,
+        pytest.raises(InvalidRequestError, match="has more than 2,048 characters") as caught,
+    ):
+        client.submit(bucket.put("in.mp4", CLIP), "snow")
+    assert "tttt" not in str(caught.value)
+    assert not emulator.accepted
+
+
 @pytest.mark.parametrize(
     ("url", "words"),
     [
@@ -243,11 +272,11 @@ def test_what_is_no_clip(url: str, words: str, bucket: Bucket, emulator: Emulato
     assert not emulator.requests
 
 
-def test_a_clip_that_is_too_large(aleph: Any, bucket: Bucket, emulator: Emulator) -> None:
+def test_a_clip_that_is_too_large(client: Aleph, bucket: Bucket, emulator: Emulator) -> None:
     """The limit for uploads counts for objects; of a large one only the beginning is read."""
     url = bucket.put("in.mp4", CLIP.ljust(75_000_001, b"\0"))
     with pytest.raises(InvalidRequestError, match=r"75,000,001 bytes, more than the 75,000,000"):
-        aleph.submit(url, "snow")
+        client.submit(url, "snow")
     assert not emulator.requests
     assert len(bucket.gate.requests) == 1
 
@@ -255,7 +284,7 @@ def test_a_clip_that_is_too_large(aleph: Any, bucket: Bucket, emulator: Emulator
 @pytest.mark.parametrize(
     "key", ["a b%20c#?é+&=.mp4", "日本/ü.mp4", "a*[]{}|\\^~<>.mp4", "\"q'.mp4"]
 )
-def test_odd_keys(key: str, aleph: Any, bucket: Bucket, emulator: Emulator) -> None:
+def test_odd_keys(key: str, client: Aleph, bucket: Bucket, emulator: Emulator) -> None:
     """A key is taken as it stands: nothing in it is a query, a fragment or an escape."""
-    aleph.upload(bucket.put(key, CLIP))
+    client.upload(bucket.put(key, CLIP))
     assert emulator.assets[0].size == len(CLIP)

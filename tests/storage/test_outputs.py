@@ -16,9 +16,9 @@ import pytest
 
 from buckets import Bucket
 from colours import CLIP, OpenClient
-from krea_aleph import DownloadError, InvalidRequestError, Saved, _objects
+from krea_aleph import Aleph, DownloadError, InvalidRequestError, Saved, _objects
 from krea_aleph.emulator import Emulator, Fault
-from krea_aleph.storage import ObjectAddress
+from krea_aleph.storage import ObjectAddress, Storage
 
 OTHER = b"what somebody else has put there"
 SMALL = CLIP * 40
@@ -57,9 +57,9 @@ def test_an_exact_key(result: bytes, aleph: Any, bucket: Bucket, emulator: Emula
     assert saved.media_type == "video/mp4"
 
 
-def test_what_is_saved_in_a_bucket_is_no_path(aleph: Any, bucket: Bucket) -> None:
+def test_what_is_saved_in_a_bucket_is_no_path(client: Aleph, bucket: Bucket) -> None:
     """It pickles, compares and prints; who takes it for a file is told where it is."""
-    saved = run(aleph, bucket, f"{bucket.url}/out.mp4")
+    saved = run(client, bucket, f"{bucket.url}/out.mp4")
     assert pickle.loads(pickle.dumps(saved)) == saved  # noqa: S301 - our own
     assert saved.path == ObjectAddress("s3", bucket.name, "out.mp4")
     assert saved.paths == (saved.path,)
@@ -87,35 +87,35 @@ def test_a_folder(folder: str, aleph: Any, bucket: Bucket, emulator: Emulator) -
     assert set(names) < set(bucket.keys)
 
 
-def test_further_outputs_of_an_exact_key(aleph: Any, bucket: Bucket, emulator: Emulator) -> None:
+def test_further_outputs_of_an_exact_key(client: Aleph, bucket: Bucket, emulator: Emulator) -> None:
     """They are beside it, as on disk."""
     emulator.outcome(outputs=2)
-    run(aleph, bucket, f"{bucket.url}/out.mp4")
+    run(client, bucket, f"{bucket.url}/out.mp4")
     assert bucket.keys == ["in.mp4", "out-2.mp4", "out.mp4"]
 
 
-def test_download(aleph: Any, bucket: Bucket) -> None:
+def test_download(client: Aleph, bucket: Bucket) -> None:
     """`download` writes to buckets; again with "keep" it fetches nothing."""
-    job = aleph.wait(aleph.submit(bucket.put("in.mp4", CLIP), "snow"))
-    saved = aleph.download(job, f"{bucket.url}/out.mp4")
+    job = client.wait(client.submit(bucket.put("in.mp4", CLIP), "snow"))
+    saved = client.download(job, f"{bucket.url}/out.mp4")
     with pytest.raises(InvalidRequestError, match="exists"):
-        aleph.download(job, f"{bucket.url}/out.mp4")
-    kept = aleph.download(job, f"{bucket.url}/out.mp4", exists="keep")
+        client.download(job, f"{bucket.url}/out.mp4")
+    kept = client.download(job, f"{bucket.url}/out.mp4", exists="keep")
     assert kept == saved
 
 
-def test_a_key_that_is_taken(aleph: Any, bucket: Bucket, emulator: Emulator) -> None:
+def test_a_key_that_is_taken(client: Aleph, bucket: Bucket, emulator: Emulator) -> None:
     """That is said before anything is paid."""
     bucket.put("out.mp4", OTHER)
     with pytest.raises(InvalidRequestError, match=rf"'{bucket.url}/out.mp4' exists"):
-        run(aleph, bucket, f"{bucket.url}/out.mp4")
+        run(client, bucket, f"{bucket.url}/out.mp4")
     assert not emulator.requests
 
 
-def test_a_key_that_is_kept(aleph: Any, bucket: Bucket, emulator: Emulator) -> None:
+def test_a_key_that_is_kept(client: Aleph, bucket: Bucket, emulator: Emulator) -> None:
     """Nothing is sent, and of what is there only the beginning is read."""
     bucket.put("out.mp4", CLIP)
-    saved = run(aleph, bucket, f"{bucket.url}/out.mp4", exists="keep")
+    saved = run(client, bucket, f"{bucket.url}/out.mp4", exists="keep")
     assert (saved.job, saved.size_bytes, saved.sha256) == (None, len(CLIP), "")
     assert saved.media_type == "video/mp4"
     assert not emulator.requests
@@ -123,12 +123,12 @@ def test_a_key_that_is_kept(aleph: Any, bucket: Bucket, emulator: Emulator) -> N
 
 @SIZES
 def test_a_key_that_is_replaced(
-    result: bytes, aleph: Any, bucket: Bucket, emulator: Emulator
+    result: bytes, client: Aleph, bucket: Bucket, emulator: Emulator
 ) -> None:
     """With "replace" the old object is there until the new one is."""
     emulator.outcome(output=result)
     bucket.put("out.mp4", OTHER)
-    run(aleph, bucket, f"{bucket.url}/out.mp4", exists="replace")
+    run(client, bucket, f"{bucket.url}/out.mp4", exists="replace")
     found = bucket.get("out.mp4")
     assert found is not None
     assert found[0] == result
@@ -169,6 +169,63 @@ def test_an_answer_that_is_lost(aleph: Any, bucket: Bucket) -> None:
     assert saved.url.endswith("/out.mp4")
 
 
+def test_a_last_step_whose_answer_is_lost(
+    client: Aleph, bucket: Bucket, emulator: Emulator
+) -> None:
+    """The same for a large one, whose parts cannot be put together a second time."""
+    emulator.outcome(output=LARGE)
+    bucket.gate.trouble("POST", r"out\.mp4\?uploadId", status=400, after=True, times=1)
+    run(client, bucket, f"{bucket.url}/out.mp4")
+    assert bucket.keys == ["in.mp4", "out.mp4"]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_store_that_knows_no_conditions(known: bool, bucket: Bucket, emulator: Emulator) -> None:
+    """Where a store cannot be told to replace nothing the key is looked at just before."""
+    settings = {**bucket.settings, "conditional_put": "disabled" if known else "etag"}
+    if not known:
+        bucket.gate.trouble("PUT", "out.mp4", status=501, times=1)
+        bucket.gate.trouble("PUT", "other.mp4", status=501, times=1)
+    with emulator.aleph(virtual_time=True, storage={bucket.url: settings}) as client:
+        saved = run(client, bucket, f"{bucket.url}/out.mp4")
+        assert bucket.keys == ["in.mp4", "out.mp4"]
+        bucket.gate.trouble("HEAD", "other.mp4", status=404, times=1)  # as if free, until then
+        bucket.put("other.mp4", OTHER)
+        with pytest.raises(DownloadError, match="has been made by somebody else"):
+            client.download(saved.job or "", f"{bucket.url}/other.mp4")
+
+
+def test_a_store_that_fails_when_the_job_is_done(client: Aleph, bucket: Bucket) -> None:
+    """A key that cannot be looked at any more is no reason to pay again, and the error says so."""
+    bucket.gate.trouble("HEAD", "out.mp4", status=None, times=1)
+    bucket.gate.trouble("HEAD", "out.mp4", status=500)
+    with pytest.raises(DownloadError, match="could not be looked at") as caught:
+        run(client, bucket, f"{bucket.url}/out.mp4")
+    assert (caught.value.charged, caught.value.resubmit) == ("yes", "never")
+    assert "download it again" in caught.value.hint
+
+
+def test_an_object_that_cannot_be_kept(client: Aleph, bucket: Bucket) -> None:
+    """What is there and cannot be read is no result that could be told of."""
+    bucket.put("out.mp4", CLIP)
+    bucket.gate.trouble("GET", "out.mp4", status=403)
+    with pytest.raises(InvalidRequestError, match="is refused by its store"):
+        run(client, bucket, f"{bucket.url}/out.mp4", exists="keep")
+
+
+def test_a_part_that_was_given_up(bucket: Bucket, client: Aleph, emulator: Emulator) -> None:
+    """A thread that its task has left behind writes nothing more."""
+    job = client.wait(client.submit(bucket.put("in.mp4", CLIP), "snow"))
+    target = _objects.ObjectTarget.checked(
+        f"{bucket.url}/out.mp4", "error", Storage({bucket.url: bucket.settings})
+    )
+    part = target.part(job, 0)
+    assert part.leave() is None
+    with pytest.raises(OSError, match="it has been closed"):
+        part.append(b"more")
+    assert emulator.accepted == 1
+
+
 @SIZES
 def test_a_download_that_breaks_off(
     result: bytes, aleph: Any, bucket: Bucket, emulator: Emulator
@@ -204,13 +261,13 @@ def test_a_download_that_fails(
 
 @pytest.mark.parametrize("algorithm", ["sha-256", "sha-512", "md5"])
 def test_a_result_that_comes_spoilt(
-    algorithm: str, aleph: Any, bucket: Bucket, emulator: Emulator
+    algorithm: str, client: Aleph, bucket: Bucket, emulator: Emulator
 ) -> None:
     """What does not hash to what its host announces never becomes an object."""
     wrong = {"repr-digest": f"{algorithm}=:{_digest(algorithm, b'another')}:"}
     emulator.fault(Fault(operation="download", headers=wrong, times=None))
     with pytest.raises(DownloadError, match="do not hash to what the host announced"):
-        run(aleph, bucket, f"{bucket.url}/out.mp4")
+        run(client, bucket, f"{bucket.url}/out.mp4")
     assert bucket.keys == ["in.mp4"]
 
 
@@ -218,11 +275,11 @@ def _digest(algorithm: str, data: bytes) -> str:
     return b64encode(hashlib.new(algorithm.replace("sha-", "sha"), data).digest()).decode()
 
 
-def test_a_page_is_no_result(aleph: Any, bucket: Bucket, emulator: Emulator) -> None:
+def test_a_page_is_no_result(client: Aleph, bucket: Bucket, emulator: Emulator) -> None:
     """A host that answers with a page has no result to be kept."""
     emulator.outcome(output=b"<!doctype html><title>no</title>")
     with pytest.raises(DownloadError, match="is text, not a media file"):
-        run(aleph, bucket, f"{bucket.url}/out.mp4")
+        run(client, bucket, f"{bucket.url}/out.mp4")
     assert bucket.keys == ["in.mp4"]
 
 
@@ -326,8 +383,8 @@ def _interrupt(begun: threading.Event, over: threading.Event) -> None:
 
 
 def test_nothing_touches_the_disk(
-    aleph: Any, bucket: Bucket, on_disk: Callable[[], list[str]]
+    client: Aleph, bucket: Bucket, on_disk: Callable[[], list[str]]
 ) -> None:
     """From bucket to bucket no file is made here."""
-    run(aleph, bucket, f"{bucket.url}/out.mp4")
+    run(client, bucket, f"{bucket.url}/out.mp4")
     assert on_disk() == []

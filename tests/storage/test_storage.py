@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from obstore.store import MemoryStore, S3Store
 
 from buckets import KEY_ID, SECRET, Bucket, use_environment
 from colours import CLIP
-from krea_aleph import Aleph, ConfigError, InvalidRequestError, MissingExtraError
+from krea_aleph import Aleph, ConfigError, InvalidRequestError, MissingExtraError, _buckets
 from krea_aleph.emulator import Emulator
 from krea_aleph.storage import ObjectAddress, Storage
 
@@ -186,6 +187,64 @@ def test_a_signed_address_that_krea_could_not_reach(bucket: Bucket, emulator: Em
         aleph.submit(url, "snow")
     assert "Signature" not in str(caught.value)
     assert "presign" in caught.value.hint
+
+
+def test_a_callable_that_refuses(emulator: Emulator) -> None:
+    """An error of ours that it raises comes out as it is."""
+
+    def refuse(bucket: str) -> Any:
+        raise InvalidRequestError("video", f"{bucket} is not yours")
+
+    with (
+        emulator.aleph(storage=refuse) as aleph,
+        pytest.raises(InvalidRequestError, match="s3://clips is not yours"),
+    ):
+        aleph.check("s3://clips/in.mp4", "snow")
+
+
+def test_a_container_that_does_not_exist(bucket: Bucket, emulator: Emulator) -> None:
+    """In Azure, which is not asked when an object is begun, the container is looked for."""
+    bucket.gate.trouble("GET", "", status=404, body="<Error><Code>ContainerNotFound</Code></Error>")
+    settings = {
+        "account_name": "account",
+        "account_key": "a2V5",
+        "endpoint": bucket.gate.url,
+        "client_options": {"allow_http": True},
+    }
+    with (
+        emulator.aleph(storage=lambda _: settings) as aleph,
+        pytest.raises(InvalidRequestError, match="is in no bucket that exists"),
+    ):
+        aleph.transform("https://example.com/in.mp4", "snow", "az://misspelt/out.mp4")
+    assert not emulator.requests
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process(bucket: Bucket, emulator: Emulator) -> None:
+    """In a child of a process that has used buckets they cannot be used: told, and no hang."""
+    url = bucket.put("in.mp4", CLIP)
+    with emulator.aleph(storage={bucket.url: bucket.settings}) as aleph:
+        aleph.check(url, "snow")
+        child = os.fork()
+        if child == 0:
+            try:
+                aleph.check(url, "snow")
+            except ConfigError as error:
+                os._exit(7 if "before this process was forked" in str(error) else 1)
+            os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        aleph.check(url, "snow")
+
+
+def test_what_a_forked_process_knows(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told by the processes that have used buckets: another one is a parent."""
+    monkeypatch.setattr(_buckets, "_USED_IN", {1})
+    with (
+        emulator.aleph(storage=lambda _: MemoryStore()) as aleph,
+        pytest.raises(ConfigError, match="before this process was forked"),
+    ):
+        aleph.check("s3://clips/in.mp4", "snow")
 
 
 def test_a_url_that_was_made_a_path(emulator: Emulator) -> None:
