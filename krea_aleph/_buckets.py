@@ -30,6 +30,8 @@ SHA256: Final = "kreasha256"
 _TYPE: Final = "Content-Type"
 _PART_BYTES: Final = 5 * 2**20  # the least that stores take
 _PARTS_AT_ONCE: Final = 2
+# Seconds that are spent on giving up what is half written, as on all cleaning up.
+_LONGEST_DROP: Final = 5.0
 _STATUS: Final = re.compile(r"status code: (\d{3})")
 _CODE: Final = re.compile(r"<Code>([A-Za-z]{1,60})</Code>")
 _NO_BUCKET: Final = frozenset({"NoSuchBucket", "ContainerNotFound"})
@@ -173,7 +175,12 @@ class Buckets:
         return self._perform(address, ask)
 
     def put(
-        self, address: ObjectAddress, data: bytes, attributes: Mapping[str, str], *, new: bool
+        self,
+        address: ObjectAddress,
+        data: bytes | bytearray,
+        attributes: Mapping[str, str],
+        *,
+        new: bool,
     ) -> None:
         """Write an object in one go.
 
@@ -275,7 +282,7 @@ class Writer:
     def __init__(self, file: Any) -> None:
         self._file = file
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Write more.
 
         Raises:
@@ -292,12 +299,17 @@ class Writer:
         _translating(self._file.close)
 
     def drop(self) -> None:
-        """Give it up, as far as the store lets us: what was sent is in nobody's sight."""
-        reason = _Enough()
-        try:
-            _translating(lambda: self._file.__exit__(_Enough, reason, None))
-        except Fault:
-            return
+        """Give it up, as far as the store lets us: what was sent is in nobody's sight.
+
+        A write that is still under way comes first; nobody waits long for that.
+        """
+        dropping = threading.Thread(target=self._drop, name="krea-bucket", daemon=True)
+        dropping.start()
+        dropping.join(_LONGEST_DROP)
+
+    def _drop(self) -> None:
+        with suppress(Exception):  # whatever it is, what is left is in nobody's sight
+            self._file.__exit__(_Enough, _Enough(), None)
 
 
 class _Enough(Exception):  # noqa: N818 - nobody's error

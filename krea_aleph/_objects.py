@@ -286,6 +286,7 @@ class ObjectPart:
     def restart(self, whole: Whole) -> None:
         """Begin again with nothing, and note what it is to become."""
         self._require_open()
+        self._hashing.settled()
         self._drop()
         self._begin()
         self.whole = whole
@@ -311,10 +312,10 @@ class ObjectPart:
         self._held += data
         if len(self._held) > _AT_ONCE_BYTES:
             self._writer = _system(self._written_in_parts)
-            held, self._held = bytes(self._held), bytearray()
+            held, self._held = self._held, bytearray()
             self._writing(self._writer, held)
 
-    def _writing(self, writer: Writer, data: bytes) -> None:
+    def _writing(self, writer: Writer, data: bytes | bytearray) -> None:
         _system(lambda: writer.write(data))
 
     def _written_in_parts(self) -> Writer:
@@ -355,7 +356,7 @@ class ObjectPart:
         self._open = False
 
     def _put(self, final: ObjectAddress, exists: Exists) -> None:
-        buckets, data = self._target.buckets, bytes(self._held)
+        buckets, data = self._target.buckets, self._held
         noted = attributes(sniff(self._head), self._job.id, self.sha256())
         try:
             buckets.put(final, data, noted, new=exists != "replace")

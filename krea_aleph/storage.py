@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
 
 from krea_aleph.errors import ConfigError, InvalidRequestError, KreaError, MissingExtraError
@@ -23,7 +24,9 @@ __all__ = ["ObjectAddress", "Storage", "Stores"]
 
 # Seven days are the most that a store signs for; a job may wait for hours before it is begun.
 _LONGEST_LINK: Final = 7 * 86_400
-_RETRIES: Final = {"max_retries": 4}
+# Of a request to a store: with its own timeout of half a minute, a store that is silent is given up
+# after one and a half.
+_RETRIES: Final = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
 _ENVIRONMENT: Final = {
     "s3": "Set AWS_REGION and AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY, or pass storage=.",
     "gs": "Set GOOGLE_APPLICATION_CREDENTIALS, or pass storage=.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -60,6 +61,30 @@ def test_with_what_the_environment_says(start: Any, bucket: Bucket, emulator: Em
     assert printed.startswith(f"{bucket.url}/out.mp4 "), words
     assert bucket.keys == ["in.mp4", "out.mp4"]
     assert emulator.accepted == 1
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_ctrl_c(colour: str, start: Any, bucket: Bucket, emulator: Emulator) -> None:
+    """A program that is interrupted while it writes ends as Python does, and says how to go on."""
+    emulator.outcome(output=RESULT)
+    bucket.put("in.mp4", CLIP)
+    reached, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        reached.set()
+        over.wait(60)
+
+    bucket.gate.trouble("PUT", "partNumber=2", status=None, before=hold)
+    process = start(colour)
+    assert reached.wait(60), process.communicate()
+    process.send_signal(signal.SIGINT)
+    over.set()
+    _, words = process.communicate(timeout=60)
+    assert process.returncode in {1, 130, -signal.SIGINT}
+    assert "KeyboardInterrupt" in words
+    assert "download(" in words
+    assert bucket.keys == ["in.mp4"]
+    assert bucket.unfinished == []
 
 
 @pytest.mark.parametrize("stage", ["a later part is written"])

@@ -16,7 +16,7 @@ import pytest
 
 from buckets import Bucket
 from colours import CLIP, OpenClient
-from krea_aleph import Aleph, DownloadError, InvalidRequestError, Saved, _objects
+from krea_aleph import Aleph, DownloadError, InvalidRequestError, Saved, _buckets, _objects
 from krea_aleph.emulator import Emulator, Fault
 from krea_aleph.storage import ObjectAddress, Storage
 
@@ -356,30 +356,48 @@ def test_a_bucket_that_does_not_exist(
     assert not emulator.requests
 
 
-def test_an_interrupted_copy(bucket: Bucket, emulator: Emulator) -> None:
-    """Ctrl-C while a result is being copied ends at once, and leaves nothing half."""
+def test_an_interrupted_copy(
+    bucket: Bucket, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while a store is silent ends the copy, without waiting for the store."""
     emulator.outcome(output=LARGE)
-    begun, over = threading.Event(), threading.Event()
+    monkeypatch.setattr(_buckets, "_LONGEST_DROP", 0.05)
+    begun, over, waited = threading.Event(), threading.Event(), threading.Event()
 
     def hold() -> None:
         begun.set()
-        over.wait(20)
+        if not over.wait(20):
+            waited.set()
 
     bucket.gate.trouble("PUT", r"out\.mp4\?partNumber", status=500, before=hold)
-    threading.Thread(target=_interrupt, args=(begun, over), daemon=True).start()
+    threading.Thread(target=_interrupt, args=(begun,), daemon=True).start()
     with (
         emulator.aleph(virtual_time=True, storage={bucket.url: bucket.settings}) as aleph,
         pytest.raises(KeyboardInterrupt) as caught,
     ):
         run(aleph, bucket, f"{bucket.url}/out.mp4")
+    assert not waited.is_set()
+    over.set()
     assert "download(" in "".join(caught.value.__notes__)
     assert bucket.keys == ["in.mp4"]
 
 
-def _interrupt(begun: threading.Event, over: threading.Event) -> None:
+def _interrupt(begun: threading.Event) -> None:
     assert begun.wait(20)
     os.kill(os.getpid(), signal.SIGINT)
-    over.set()
+
+
+def test_a_large_result_that_begins_anew(client: Aleph, bucket: Bucket, emulator: Emulator) -> None:
+    """Without a strong ETag a rest fits to nothing: the first parts are given up, with all else."""
+    emulator.outcome(output=LARGE)
+    weak = {"etag": 'W/"weak"'}
+    emulator.fault(Fault(operation="download", cut=len(LARGE) - 1000, headers=weak))
+    run(client, bucket, f"{bucket.url}/out.mp4")
+    found = bucket.get("out.mp4")
+    assert found is not None
+    assert found[0] == LARGE
+    assert bucket.unfinished == []
+    assert not [thread for thread in threading.enumerate() if thread.name == "krea-hash"]
 
 
 def test_nothing_touches_the_disk(
