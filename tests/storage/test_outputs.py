@@ -361,6 +361,7 @@ def test_an_interrupted_copy(
 ) -> None:
     """Ctrl-C while a store is silent ends the copy, without waiting for the store."""
     emulator.outcome(output=LARGE)
+    patient = {**bucket.settings, "client_options": {"allow_http": True, "timeout": "60s"}}
     monkeypatch.setattr(_buckets, "_LONGEST_DROP", 0.05)
     begun, over, waited = threading.Event(), threading.Event(), threading.Event()
 
@@ -372,7 +373,7 @@ def test_an_interrupted_copy(
     bucket.gate.trouble("PUT", r"out\.mp4\?partNumber", status=500, before=hold)
     threading.Thread(target=_interrupt, args=(begun,), daemon=True).start()
     with (
-        emulator.aleph(virtual_time=True, storage={bucket.url: bucket.settings}) as aleph,
+        emulator.aleph(virtual_time=True, storage={bucket.url: patient}) as aleph,
         pytest.raises(KeyboardInterrupt) as caught,
     ):
         run(aleph, bucket, f"{bucket.url}/out.mp4")
