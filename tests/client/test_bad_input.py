@@ -42,7 +42,8 @@ VIDEOS: list[tuple[Any, str]] = [
     ("https:///in.mp4", "no URL with a host"),
     ("http://exa mple.com/in.mp4", "no URL with a host"),
     ("https://example.com:99999/in.mp4", "no URL with a host"),
-    ("s3://bucket/in.mp4", "s3://"),
+    ("ftp://host/in.mp4", "ftp:// is not supported"),
+    ("s3:///in.mp4", "names no bucket"),
     (_text_file(), "open as text"),
     (object(), "object"),
 ]

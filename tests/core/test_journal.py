@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from krea_aleph import Asset, InvalidRequestError, SQLiteStore
-from krea_aleph._items import checked_place, read_item
+from krea_aleph._items import Folder, checked_place, read_item
 from krea_aleph._journal import last_attempt, note_saved
+from krea_aleph.models import ObjectAddress
 from krea_aleph.store import Record
 
 from .transcript import CLIP, configured
@@ -39,11 +40,11 @@ def test_the_last_attempt_counts(store: SQLiteStore, tmp_path: Path) -> None:
     last = last_attempt(store, "default", "shot")
     assert (last.number, last.intent) == (3, "shot#3")
     assert last.next("shot") == (4, "shot#4", None)
-    assert not last.is_done(tmp_path / "out.mp4")
+    assert not last.was_saved_to(tmp_path / "out.mp4")
 
 
 def test_what_is_done(store: SQLiteStore, tmp_path: Path) -> None:
-    """It is, when the journal has the path and the file is there; a lost race is run again."""
+    """It is, when the journal has the place and the file is there; a lost race is run again."""
     path = tmp_path / "out\udce9.mp4"
     note_saved(store, "default", "shot", path)
     assert store.read("default", "shot") is None
@@ -65,10 +66,24 @@ def test_what_is_done(store: SQLiteStore, tmp_path: Path) -> None:
     attempt = last_attempt(store, "default", "shot")
     assert attempt.record is not None
     assert (attempt.record.job_id, attempt.record.version) == ("j1", 3)
-    assert not attempt.is_done(path)
+    assert attempt.was_saved_to(path)
+    assert not attempt.was_saved_to(tmp_path / "other.mp4")
+    folder = Folder(tmp_path)
+    assert not folder.has(path.name)
     path.write_bytes(b"x")
-    assert attempt.is_done(path)
-    assert not attempt.is_done(tmp_path / "other.mp4")
+    assert folder.has(path.name)
+
+
+def test_what_is_done_in_a_bucket(store: SQLiteStore) -> None:
+    """There the place is the object's address."""
+    place = ObjectAddress("s3", "clips", "out.mp4")
+    store.write(Record("default", "shot", "f"))
+    note_saved(store, "default", "shot", place)
+    attempt = last_attempt(store, "default", "shot")
+    assert attempt.record is not None
+    assert attempt.record.path == "s3://clips/out.mp4"
+    assert attempt.was_saved_to(place)
+    assert not attempt.was_saved_to(place.beside("other.mp4"))
 
 
 def wish(video: Any, prompt: str = "snow", **more: Any) -> Any:

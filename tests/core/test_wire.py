@@ -155,7 +155,7 @@ CYCLE.append(CYCLE)
         ({"video": None}, "video", "NoneType is no media"),
         ({"video": b"\x00"}, "video", "bytes is no media"),
         ({"video": 7}, "video", "int is no media"),
-        ({"video": "s3://bucket/in.mp4"}, "video", "s3:// is not supported"),
+        ({"video": "ftp://bucket/in.mp4"}, "video", "ftp:// is not supported"),
         ({"video": "https:in.mp4"}, "video", "'https:in.mp4' is no URL with a host"),
         ({"video": "https://[oops"}, "video", "is no URL with a host"),
         ({"video": "https://host:0/"}, "video", "is no URL with a host"),

@@ -49,4 +49,5 @@ def test_importing_the_library_loads_the_core_alone() -> None:
     loaded = set(json.loads(printed))
     heavy = {"krea_aleph.emulator", "krea_aleph.testing", "starlette", "uvicorn", "av", "PIL"}
     heavy |= {"krea_aleph.webhooks", "krea_aleph.store", "sqlite3"}
+    heavy |= {"krea_aleph.storage", "krea_aleph._objects", "krea_aleph._buckets", "obstore"}
     assert loaded & heavy == set()
