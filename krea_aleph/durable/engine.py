@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +47,20 @@ def _note_absence(context: ExceptionContext) -> None:
         context.is_disconnect = True
 
 
+@contextmanager
+def reaching_the_database() -> Generator[None]:
+    """Make typed errors of what becomes of the engine's way to its database.
+
+    Raises:
+        StoreError: It is not there, or does not do what it should.
+    """
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        words = " ".join(str(getattr(error, "orig", None) or error).split())
+        raise StoreError(f"the engine's database cannot be used: {words}") from error
+
+
 class Queues(NamedTuple):
     """The names of an application's queues: of its jobs, and of the submits, which are lanes."""
 
@@ -79,6 +94,7 @@ class Engine:
         self.queues = Queues(f"{name}.jobs", f"{name}.submits")
         self.on_sqlite = url.startswith(_SQLITE)
         self._working: list[sqlalchemy.Engine] = []
+        self._lock = threading.Lock()
 
     def store(self, part: str, **options: Any) -> SQLiteStore | PostgresStore:
         """Return a store in the same database, or in a file beside that of SQLite."""
@@ -89,11 +105,13 @@ class Engine:
     @contextmanager
     def client(self) -> Generator[DBOSClient]:
         """Give the engine's client, and make typed errors of what becomes of its calls."""
-        try:
-            yield self._client
-        except (SQLAlchemyError, OSError) as error:
-            words = " ".join(str(getattr(error, "orig", None) or error).split())
-            raise StoreError(f"the engine's database cannot be used: {words}") from error
+        with reaching_the_database():
+            with self._lock:
+                client = self._client
+            try:
+                yield client
+            except refusals.DBOSException as error:
+                raise StoreError(f"the engine says: {error}") from error
 
     def count(self, *columns: str, running: bool = False) -> list[Any]:
         """Return how many jobs there are for each combination of some columns of theirs."""

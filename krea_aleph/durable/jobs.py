@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -32,7 +31,8 @@ if TYPE_CHECKING:
 
     from dbos import DBOSClient, WorkflowStatus
 
-    from krea_aleph import AlephOptions, Media
+    from krea_aleph import AlephOptions, Media, SQLiteStore
+    from krea_aleph.durable.postgres import PostgresStore
     from krea_aleph.durable.stages import Alert, Factory
     from krea_aleph.durable.tasks import Checks, Kept
     from krea_aleph.models import StrPath
@@ -128,6 +128,9 @@ class Durable:
         self._checks: Checks = checks
         self._retention = retention
         self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._own_store: SQLiteStore | PostgresStore | None = None
+        self._looking: Aleph | None = None
         settings = Settings(app_version, executor_id, slots, poll_interval, on_alert)
         self._max_attempts = max_attempts
         self._worker = Worker(self._engine, settings)
@@ -135,14 +138,23 @@ class Durable:
     def __repr__(self) -> str:
         return f"Durable({self._engine.name!r}, accounts={list(self._labels)!r})"
 
-    @cached_property
+    @property
     def store(self) -> Store:
         """The store that knows what is paid for, also for clients of your own."""
-        return self._store or self._engine.store("intents")
+        if self._store is not None:
+            return self._store
+        with self._lock:
+            if self._own_store is None:
+                self._own_store = self._engine.store("intents")
+            return self._own_store
 
-    @cached_property
+    @property
     def _checker(self) -> Aleph:
-        return Aleph(api_key="-", trust_env=False, checks=self._checks)
+        """A client for looking at requests: it has no key and sends nothing."""
+        with self._lock:
+            if self._looking is None:
+                self._looking = Aleph(api_key="-", trust_env=False, checks=self._checks)
+            return self._looking
 
     # Enqueueing
 
@@ -413,10 +425,10 @@ class Durable:
         self._stopped.set()
         self._worker.close()
         self._engine.close()
-        if (checker := self.__dict__.pop("_checker", None)) is not None:
-            checker.close()
-        if (store := self.__dict__.pop("store", None)) is not self._store:
-            store.close()
+        for opened in (self._looking, self._own_store):
+            if opened is not None:
+                opened.close()
+        self._looking = self._own_store = None
 
     def __enter__(self) -> Self:
         return self

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from dbos import DBOS
 from dbos import error as refusals
 
-from krea_aleph.durable.engine import JOB, SUBMIT
+from krea_aleph.durable.engine import JOB, SUBMIT, reaching_the_database
 from krea_aleph.durable.letters import JobEnded
 from krea_aleph.durable.roll import Roll
 from krea_aleph.durable.stages import LOGGER
@@ -149,7 +149,7 @@ class Worker:
                 }
             )
             self.register(stages)
-            with self._engine.client():
+            with reaching_the_database():
                 DBOS.launch()
         except refusals.DBOSException as refusal:
             raise ConfigError(f"the engine refuses its configuration: {refusal}") from refusal

@@ -1,7 +1,7 @@
 """What a hundred thousand enqueued jobs cost: to enqueue, to look at, and to keep a worker beside.
 
 The database is a Postgres of this machine, without fsync; Krea is the emulator with 8 slots and
-jobs of 3 s.
+jobs of 30 s.
 """
 
 import os
@@ -15,7 +15,7 @@ from bootstrap import ROOT
 from krea_aleph.durable import Durable
 from krea_aleph.emulator import Emulator
 
-JOBS, THREADS, SECONDS, SLOTS, WORKED = 100_000, 8, 3.0, 8, 60.0
+JOBS, THREADS, SECONDS, SLOTS, WORKED = 100_000, 8, 30.0, 8, 60.0
 AIMS = {"status": 1.0, "megabytes": 120.0}
 CLIP = "https://example.com/in.mp4"
 

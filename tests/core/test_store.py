@@ -247,6 +247,30 @@ def test_a_forked_process_is_somebody_else(place: Place) -> None:
     assert store.write(_record()) is not None
 
 
+FORK_AND_DIE = """
+import os, sys, time
+print(store.holder(), flush=True)
+if os.fork():
+    os.kill(os.getpid(), 9)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_child_does_not_keep_its_parent_alive(place: Place) -> None:
+    """A process that was killed is dead, though a child that it had forked lives on."""
+    store = place.open()
+    command = [sys.executable, "-c", f"{place.source}\n{FORK_AND_DIE}"]
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        holder = process.stdout.readline().strip()
+        process.wait()
+        assert _until(lambda: not store.alive(holder))
+        process.stdin.close()
+
+
 def test_closing_lets_go_and_opens_again(place: Place) -> None:
     """A closed store is dead to others, and alive again with its next use."""
     store, other = place.open(), place.open()

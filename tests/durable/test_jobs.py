@@ -502,7 +502,10 @@ def test_whoever_ends_in_order_waits_for_the_answer(studio: Studio, tmp_path: Pa
 
 
 def test_postgres_away_while_jobs_run(
-    ground: Callable[..., Emulator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ground: Callable[..., Emulator],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Workers wait for it and go on: nothing is lost, and nothing paid twice."""
     monkeypatch.setattr(workflows, "FIRST_REST", 0.05)
@@ -520,6 +523,7 @@ def test_postgres_away_while_jobs_run(
         server.start()
         assert all(_saved(app.result(intent)).exists() for intent in intents)
         assert emulator.accepted == 8
+        assert "broken off" not in caplog.text
 
 
 def test_a_run_that_is_broken_off_is_taken_up_again(
