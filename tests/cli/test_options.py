@@ -118,7 +118,7 @@ def test_the_shell_takes_its_completion(krea: Krea) -> None:
         ' _krea_aleph; echo "${COMPREPLY[@]}"'
     )
     shown = subprocess.check_output(["/bin/bash", "-c", code], text=True)
-    assert shown.split() == ["recover"]
+    assert shown.split() == ["recover", "rescue"]
 
 
 def test_a_shell_that_nobody_knows_is_asked_for(

@@ -103,10 +103,11 @@ class Site:
 
 def test_the_example_through_a_kill_of_each_process(tmp_path: Path) -> None:
     """An application that enqueues and a worker, both killed with kill -9: each shot once."""
-    with Emulator(render=False, job_seconds=0.5) as emulator, ExitStack() as opened:
+    with Emulator(render=False, job_seconds=2) as emulator, ExitStack() as opened:
         site = Site(tmp_path, emulator, opened)
         assert site.ask("shot-1", video=CLIP, prompt="snow") == "shot-1"
-        _until(lambda: emulator.accepted)
+        with SQLiteStore(tmp_path / "studio.sqlite3.intents") as store:
+            _until(lambda: store.find("studio", ["accepted"]))
         site.worker.kill()
         site.web.kill()
         site.web.wait()
