@@ -118,6 +118,7 @@ class Durable:
         on_alert: Callable[[Alert], object] = _nothing,
     ) -> None:
         self._engine = Engine(database_url, name)
+        _check(accounts, slots=slots, max_attempts=max_attempts, poll_interval=poll_interval)
         self._factories = dict(accounts) if isinstance(accounts, Mapping) else {}
         self._labels = tuple(accounts)
         self._app_version = app_version
@@ -285,9 +286,9 @@ class Durable:
             StoreError: The database could not be used.
         """
         if executor_id is not None:
-            return self._rescue(executor_id)
+            return self._worker.rescue(executor_id)
         dead = {row.executor_id for row in self.status().workers if row.alive is False}
-        return [intent for worker in sorted(dead) for intent in self._rescue(worker)]
+        return [intent for worker in sorted(dead) for intent in self._worker.rescue(worker)]
 
     def retry(self, intent: str) -> None:
         """Let a job that has failed be tried again: what is paid for is not paid again.
@@ -469,26 +470,26 @@ class Durable:
             told = [(lane, client.get_event(lane.workflow_id, RESTS, 0)) for lane in lanes]
         return {str(lane.queue_partition_key): facts["why"] for lane, facts in told if facts}
 
-    def _rescue(self, worker: str) -> list[str]:
-        """Move what a worker has, while nobody can begin to work under its name."""
-        if not self._worker.roll.take(worker, patience=0):
-            raise ConfigError(
-                f"executor_id: {worker!r} is alive.", hint="Stop it first; its jobs go on then."
-            )
-        try:
-            with self._engine.client() as client:
-                rows = self._engine.running(client, JOB, SUBMIT, executor_id=worker)
-                self._engine.move(client, rows)
-        finally:
-            self._worker.roll.give_back(worker)
-        return [row.workflow_id for row in rows if row.name == JOB]
-
     def _tidy(self, retention: float) -> None:
         while not self._stopped.wait(_FORGET_EVERY):
             try:
                 self.forget(older_than=retention)
             except KreaError as error:
                 LOGGER.warning("old jobs could not be forgotten: %s", error)
+
+
+def _check(accounts: object, **numbers: float) -> None:
+    """Refuse what cannot work.
+
+    Raises:
+        ConfigError: There is something.
+    """
+    if isinstance(accounts, str):
+        message = "accounts: a mapping of labels to client factories is needed, or a list of labels"
+        raise ConfigError(f"{message}, not a str.", hint=f"Such as [{accounts!r}].")
+    for name, number in numbers.items():
+        if number <= 0:
+            raise ConfigError(f"{name}: {number} is too few.", hint="Leave it out.")
 
 
 def _find(client: DBOSClient, intent: str) -> WorkflowStatus | None:

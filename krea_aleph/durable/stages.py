@@ -111,6 +111,7 @@ class Stages:
         self._submits: set[asyncio.Task[Any]] = set()
         self._closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._last: asyncio.Task[None] | None = None
 
     async def submit(self, task: Task, _: Verdict, tries: int) -> Verdict:
         """Start the job of a task, or find the one that was started."""
@@ -180,7 +181,10 @@ class Stages:
             for client in self._clients.values():
                 await client.close()
 
-        asyncio.run_coroutine_threadsafe(closing(), loop).result()
+        if _is_running_here(loop):
+            self._last = loop.create_task(closing())  # who blocks its own loop waits for ever
+        else:
+            asyncio.run_coroutine_threadsafe(closing(), loop).result()
 
     def _client(self, label: str) -> AsyncAleph:
         """Return the client of an account, which is made when it is first needed."""
@@ -203,6 +207,13 @@ class Stages:
                 )
             self._clients[label] = client
         return client
+
+
+def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
 
 
 async def _judged(attempt: Callable[[], Awaitable[Verdict]]) -> Verdict:

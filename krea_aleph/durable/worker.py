@@ -66,7 +66,7 @@ class Worker:
         self._closing = threading.Event()
 
     @property
-    def roll(self) -> Roll:
+    def _roll(self) -> Roll:
         """Who works, and lives."""
         with self._lock:
             if self._names is None:
@@ -76,7 +76,27 @@ class Worker:
 
     def alive(self, executor_id: str) -> bool | None:
         """Tell whether a worker lives; None where nobody can tell."""
-        return self.roll.alive(_ONLY_WORKER if self._engine.on_sqlite else executor_id)
+        return self._roll.alive(self._place(executor_id))
+
+    def rescue(self, executor_id: str) -> list[str]:
+        """Move what a worker has, while nobody can begin to work under its name.
+
+        Raises:
+            ConfigError: It is alive.
+        """
+        place = self._place(executor_id)
+        if not self._roll.take(place, patience=0):
+            raise ConfigError(
+                f"executor_id: {executor_id!r} is alive.",
+                hint="Stop it first; its jobs go on then.",
+            )
+        try:
+            with self._engine.client() as client:
+                rows = self._engine.running(client, JOB, SUBMIT, executor_id=executor_id)
+                self._engine.move(client, rows)
+        finally:
+            self._roll.give_back(place)
+        return [row.workflow_id for row in rows if row.name == JOB]
 
     def register(self, stages: Stages) -> None:
         """Make workflows and queues known, to an engine that somebody launches."""
@@ -109,8 +129,8 @@ class Worker:
         if self._took:
             raise ConfigError("this process works already.")
         name = self._name()
-        took = _ONLY_WORKER if self._engine.on_sqlite else name
-        if not self.roll.take(took, patience=_TAKING_SECONDS):
+        took = self._place(name)
+        if not self._roll.take(took, patience=_TAKING_SECONDS):
             raise self._refusal(name)
         self._took = took
         try:
@@ -131,7 +151,7 @@ class Worker:
         if took:
             DBOS.destroy(destroy_registry=True)
             with contextlib.suppress(StoreError):  # it is over with this process anyway
-                self.roll.give_back(took)
+                self._roll.give_back(took)
         if self._names is not None:
             self._names.close()
             self._names = None
@@ -149,10 +169,18 @@ class Worker:
                 }
             )
             self.register(stages)
+            if self._engine.on_sqlite:
+                self._inherit(name)
             with reaching_the_database():
                 DBOS.launch()
         except refusals.DBOSException as refusal:
             raise ConfigError(f"the engine refuses its configuration: {refusal}") from refusal
+
+    def _inherit(self, name: str) -> None:
+        """Take what workers of other names had: the only one that lives is this one."""
+        with self._engine.client() as client:
+            rows = self._engine.running(client, JOB, SUBMIT)
+            self._engine.move(client, [row for row in rows if row.executor_id != name])
 
     def _look_after(self, name: str) -> None:
         """Take up what was broken off in this process, such as by a database that went away."""
@@ -166,6 +194,10 @@ class Worker:
                     idle = {row.workflow_id for row in idle_now}
             except StoreError as error:
                 LOGGER.warning("what was broken off could not be taken up: %s", error)
+
+    def _place(self, name: str) -> str:
+        """Return what a worker of a name has to itself: on SQLite, the whole file."""
+        return _ONLY_WORKER if self._engine.on_sqlite else name
 
     def _name(self) -> str:
         if self._settings.executor_id:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sqlite3
@@ -217,6 +218,10 @@ CONFIGS: list[tuple[dict[str, Any], str]] = [
     ({"name": "My App"}, "the engine refuses 'My App'"),
     ({"database_url": "mysql://x/y"}, "'mysql' is neither sqlite nor postgresql"),
     ({"database_url": "postgresql://x/y"}, "needs a name that stays the same"),
+    ({"accounts": "studio"}, "not a str"),
+    ({"slots": 0}, "slots: 0 is too few"),
+    ({"poll_interval": 0.0}, "poll_interval: 0.0 is too few"),
+    ({"max_attempts": 0}, "max_attempts: 0 is too few"),
 ]
 
 
@@ -255,6 +260,37 @@ def test_two_processes_on_one_sqlite_file(studio: Studio) -> None:
     assert isinstance(app.result("from-there"), Succeeded)
     with pytest.raises(ConfigError, match="works already"):
         app.launch()
+
+
+def test_a_worker_of_another_name_on_sqlite(studio: Studio, tmp_path: Path) -> None:
+    """The only one takes over what was begun under another name; none can be rescued from it."""
+    emulator = studio.emulator
+    emulator.outcome(seconds=600)
+    post = Post(studio.url, emulator.base_url, emulator.key, tmp_path / "out", "before")
+    with Crew(emulator, post, 1) as crew:
+        (intent,) = crew.enqueue(1)
+        crew.start()
+        _until(lambda: crew.app.store.find("studio", ["accepted"]))
+        crew.kill(0)
+    app = studio.app()
+    app.launch()
+    _until(lambda: [worker.executor_id for worker in app.status().workers] == ["w"])
+    with pytest.raises(ConfigError, match="'w' is alive"):
+        app.rescue("w")
+    assert _saved(app.result(intent)).exists()
+    assert emulator.accepted == 1
+
+
+def test_an_event_loop_that_closes_what_it_runs(studio: Studio) -> None:
+    """Launched and closed by a coroutine, the work is done on its loop, and nothing hangs."""
+
+    async def main() -> Succeeded | Failed:
+        with studio.app() as app:
+            app.launch()
+            intent = app.enqueue(CLIP, "snow")
+            return await asyncio.to_thread(app.result, intent)
+
+    assert isinstance(asyncio.run(main()), Succeeded)
 
 
 def test_two_workers_of_one_name(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
