@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from krea_aleph import AsyncAleph
 from krea_aleph.durable.letters import dump_error, dump_saved
-from krea_aleph.durable.tasks import LANE_PREFIX
+from krea_aleph.durable.tasks import LANE_PREFIX, is_in_bucket
 from krea_aleph.errors import (
     APIConnectionError,
     AuthenticationError,
@@ -156,11 +156,10 @@ class Stages:
         async def attempt() -> Verdict:
             job = Job.from_json(known["job"])
             client = self._client(task.account)
-            output = os.path.join(self._output_dir, task.output or "")  # noqa: PTH118 - as below
-            os.makedirs(os.path.dirname(output), exist_ok=True)  # noqa: PTH103, PTH120 - "/" counts
             try:
+                output = self._place(task.output or "")
                 saved = await client.download(job, output, exists=task.exists)
-            except DownloadError as error:
+            except (DownloadError, OSError) as error:
                 if tries >= _DOWNLOADS:
                     raise
                 return {"later": 0.0, "why": "download", "words": str(error)}
@@ -185,6 +184,14 @@ class Stages:
             self._last = loop.create_task(closing())  # who blocks its own loop waits for ever
         else:
             asyncio.run_coroutine_threadsafe(closing(), loop).result()
+
+    def _place(self, output: str) -> str:
+        """Return where a result goes, in a folder that is there."""
+        if is_in_bucket(output):
+            return output
+        path = os.path.join(self._output_dir, output)  # noqa: PTH118 - a slash at the end counts
+        os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - likewise
+        return path
 
     def _client(self, label: str) -> AsyncAleph:
         """Return the client of an account, which is made when it is first needed."""

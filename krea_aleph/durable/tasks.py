@@ -25,7 +25,10 @@ Checks: TypeAlias = Literal["error", "warn", "off"]
 LANE_PREFIX: Final = "krea_aleph.submit/"
 """What the names of the submits begin with, and so no intent does."""
 
-_URL: Final = re.compile(r"(?:https?|data|s3|gs|az):", re.IGNORECASE)
+_URL: Final = re.compile(r"(?:https?:|data:|(?:s3|gs|az)://)", re.IGNORECASE)
+_BUCKET: Final = re.compile(r"(?:s3|gs|az)://", re.IGNORECASE)
+# Stands for what is in a bucket when a request is looked at: whoever enqueues need not reach it.
+_SOMEWHERE: Final = "https://example.com/in-a-bucket"
 _REQUEST: Final = ("account", "video", "prompt", "options", "extra_body")
 _ELSEWHERE: Final = (
     "Whoever runs the job may be on another machine. Give a URL or an asset; where every worker"
@@ -106,7 +109,8 @@ def draft(
     extra = portable(extra_body and dict(extra_body), "extra_body", shared=shared)
     if exists not in {"keep", "replace"}:
         raise InvalidRequestError("exists", f'{exists!r} is neither "keep" nor "replace"')
-    uploads = checker.check(clip, prompt, extra_body=extra, **fields).uploads
+    seen: Any = _without_buckets(fields)
+    uploads = checker.check(_without_buckets(clip), prompt, extra_body=extra, **seen).uploads
     if uploads and not shared:
         place, name = next(iter(uploads.items()))
         path_for_all(name, place, shared=False)
@@ -166,6 +170,20 @@ def media(value: Any, place: str, *, shared: bool) -> Any:
     return found
 
 
+def _without_buckets(value: Any) -> Any:
+    """Return a value in which what is in a bucket has an address like any other."""
+    if isinstance(value, dict):
+        return {name: _without_buckets(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_without_buckets(part) for part in value]
+    return _SOMEWHERE if isinstance(value, str) and is_in_bucket(value) else value
+
+
+def is_in_bucket(place: str) -> bool:
+    """Tell whether a place is in object storage."""
+    return _BUCKET.match(place) is not None
+
+
 def path_for_all(path: str | bytes, place: str, *, shared: bool) -> str:
     """Return a path that means the same in every process.
 
@@ -187,17 +205,17 @@ def check_output(output: Any, *, shared: bool) -> str | None:
     if output is None:
         return None
     text = os.fsdecode(os.fspath(output))
-    if _URL.match(text):
+    if is_in_bucket(text):
         return text
     if shared:
         ends = "/" if text.endswith(("/", os.sep)) else ""
         return path_for_all(text, "output", shared=True) + ends
     both = (PurePosixPath(text), PureWindowsPath(text))
     leads_out = any(path.anchor or ".." in path.parts for path in both)
-    if leads_out or not text.strip("./"):
+    if leads_out or "://" in text or not text.strip("./"):
         raise InvalidRequestError(
             "output",
             f"{text!r} is no name inside the workers' output_dir",
-            hint="Only with shared_paths=True it may be any path.",
+            hint="A bucket's URL will do, too; with shared_paths=True any path.",
         )
     return text

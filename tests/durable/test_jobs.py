@@ -146,6 +146,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"output": "../x.mp4"}, "no name inside"),
     ({"output": "C:\\x.mp4"}, "no name inside"),
     ({"output": "."}, "no name inside"),
+    ({"output": "https://example.com/x.mp4"}, "no name inside"),
     ({"exists": "error"}, "neither"),
     ({"intent": ""}, "cannot be the name"),
     ({"intent": "krea_aleph.submit/x"}, "cannot be the name"),
@@ -197,6 +198,16 @@ def test_an_asset_is_enqueued_by_its_address(studio: Studio) -> None:
     app.launch()
     assert isinstance(app.result("asset"), Succeeded)
     assert asset.url in str(studio.emulator.jobs[0].body)
+
+
+def test_what_is_in_a_bucket_is_the_workers_to_find(studio: Studio) -> None:
+    """Whoever enqueues need not reach it: it goes into the task as it is, and is checked else."""
+    app = studio.app()
+    name = app.enqueue("s3://clips/in.mp4", "snow", output="s3://results/out.mp4")
+    with pytest.raises(InvalidRequestError, match="prompt"):
+        app.enqueue("s3://clips/in.mp4", "x" * 1001)
+    with pytest.raises(IntentConflictError):
+        app.enqueue("s3://clips/other.mp4", "snow", intent=name)
 
 
 def test_only_labels_are_stored(studio: Studio) -> None:
