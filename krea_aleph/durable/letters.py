@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from krea_aleph import errors
 from krea_aleph.errors import KreaError
-from krea_aleph.models import Job, Saved
+from krea_aleph.models import Job, ObjectAddress, Saved
 from krea_aleph.outcomes import Failed, Succeeded
 
 _JOB: Final = "krea_aleph.job"
@@ -57,13 +57,20 @@ def dump_saved(saved: Saved) -> dict[str, Any]:
 def load_saved(facts: dict[str, Any], job: Job) -> Saved:
     """Return what `dump_saved` wrote."""
     return Saved(
-        path=Path(facts["path"]),
-        paths=tuple(Path(path) for path in facts["paths"]),
+        path=_place(facts["path"]),
+        paths=tuple(_place(path) for path in facts["paths"]),
         media_type=facts["media_type"],
         size_bytes=facts["size_bytes"],
         sha256=facts["sha256"],
         job=job,
     )
+
+
+def _place(text: str) -> Any:
+    """Return a path, or the address of what is in a bucket."""
+    scheme, found, rest = text.partition("://")
+    bucket, _, key = rest.partition("/")
+    return ObjectAddress(scheme, bucket, key) if found else Path(text)
 
 
 def outcome(intent: str, status: str, left: Any, raised: Any) -> Succeeded | Failed:

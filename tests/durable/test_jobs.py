@@ -19,6 +19,7 @@ import pytest
 from durability.schedule import Crew, served
 from durability.worker import Post
 
+from buckets import Bucket, gate_before, local_s3
 from krea_aleph import (
     Aleph,
     Asset,
@@ -198,6 +199,24 @@ def test_an_asset_is_enqueued_by_its_address(studio: Studio) -> None:
     app.launch()
     assert isinstance(app.result("asset"), Succeeded)
     assert asset.url in str(studio.emulator.jobs[0].body)
+
+
+def test_from_a_bucket_to_a_bucket(studio: Studio) -> None:
+    """Clip and result are where only the workers get: nothing is on their disk."""
+    with local_s3() as port, gate_before(port) as gate:
+        bucket = Bucket("clips-durable", gate)
+        clip = bucket.put("in.mp4", b"\x00\x00\x00\x18ftypmp42" + bytes(1000))
+        app = studio.app({"studio": studio.client(storage={bucket.url: bucket.settings})})
+        app.launch()
+        outcome = app.result(app.enqueue(clip, "snow", output=f"{bucket.url}/out.mp4"))
+        assert isinstance(outcome, Succeeded)
+        assert outcome.saved is not None
+        assert outcome.job is not None
+        assert outcome.saved.url == f"{bucket.url}/out.mp4"
+        found = bucket.get("out.mp4")
+        assert found is not None
+        assert found[0] == served(studio.emulator, outcome.job.id)
+        assert not (studio.folder / "out").exists()
 
 
 def test_what_is_in_a_bucket_is_the_workers_to_find(studio: Studio) -> None:
