@@ -627,7 +627,7 @@ def test_a_run_that_is_broken_off_is_taken_up_again(
 def _rows(studio: Studio, table: str) -> int:
     path = studio.url.removeprefix("sqlite:///")
     with closing(sqlite3.connect(path)) as connection:
-        (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
+        (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 - ours
         return int(count)
 
 
