@@ -117,7 +117,8 @@ class _Client:
         Files are opened and read, because their kind and size are checked too.
 
         Args:
-            video: The clip: a URL, a path, a file open for reading bytes, or an asset.
+            video: The clip: a URL, also ``s3://``, ``gs://`` or ``az://``, a path, a file open for
+                reading bytes, or an asset.
             prompt: What it should become, at most 1,000 characters.
             extra_body: Further fields of the body, merged last; names that the pinned contract
                 does not know are allowed here.
@@ -223,8 +224,8 @@ class Aleph(_Client):
         outcome that surely started nothing.
 
         Args:
-            video: The clip: a URL, a path, a file open for reading bytes, or an asset. Krea uses
-                its first 5 seconds.
+            video: The clip: a URL, also ``s3://``, ``gs://`` or ``az://``, a path, a file open for
+                reading bytes, or an asset. Krea uses its first 5 seconds.
             prompt: What it should become, at most 1,000 characters.
             intent: Your name for what is wanted, such as "shot-17". Calling again with the same
                 name and request gives the first job, whatever its state, also from another process
@@ -270,7 +271,7 @@ class Aleph(_Client):
             video: As in ``submit``.
             prompt: As in ``submit``.
             output: The file to save to; or a folder, which an existing one is and a name that
-                ends in "/" must be, for ``<job_id>.<ext>``.
+                ends in "/" must be, for ``<job_id>.<ext>``; ``s3://bucket/key`` goes to a bucket.
             exists: What to do when the file exists, looked at before anything is paid: "error",
                 "replace" it, or "keep" it and do nothing.
             wait_timeout: Seconds from acceptance to the end of the job. The default is 2 h 10 min
@@ -331,7 +332,8 @@ class Aleph(_Client):
         Args:
             items: Mappings as `Item` describes them, or what `manifest.read` gives. An AsyncAleph
                 takes asynchronous iterables too, and reads others in a worker thread.
-            output_dir: The folder that every result goes into; it is made if need be.
+            output_dir: The folder that every result goes into; it is made if need be. Or the
+                beginning of their keys in a bucket, such as ``s3://bucket/folder``.
             store: Where the batch is journalled; default: the client's store, if it has one.
             max_inflight: How many jobs at most are in flight; default: as many as the account runs.
             max_submits: How many paid requests this run may send; then it ends quietly.
@@ -714,8 +716,8 @@ class AsyncAleph(_Client):
         outcome that surely started nothing.
 
         Args:
-            video: The clip: a URL, a path, a file open for reading bytes, or an asset. Krea uses
-                its first 5 seconds.
+            video: The clip: a URL, also ``s3://``, ``gs://`` or ``az://``, a path, a file open for
+                reading bytes, or an asset. Krea uses its first 5 seconds.
             prompt: What it should become, at most 1,000 characters.
             intent: Your name for what is wanted, such as "shot-17". Calling again with the same
                 name and request gives the first job, whatever its state, also from another process
@@ -761,7 +763,7 @@ class AsyncAleph(_Client):
             video: As in ``submit``.
             prompt: As in ``submit``.
             output: The file to save to; or a folder, which an existing one is and a name that
-                ends in "/" must be, for ``<job_id>.<ext>``.
+                ends in "/" must be, for ``<job_id>.<ext>``; ``s3://bucket/key`` goes to a bucket.
             exists: What to do when the file exists, looked at before anything is paid: "error",
                 "replace" it, or "keep" it and do nothing.
             wait_timeout: Seconds from acceptance to the end of the job. The default is 2 h 10 min
@@ -822,7 +824,8 @@ class AsyncAleph(_Client):
         Args:
             items: Mappings as `Item` describes them, or what `manifest.read` gives. An AsyncAleph
                 takes asynchronous iterables too, and reads others in a worker thread.
-            output_dir: The folder that every result goes into; it is made if need be.
+            output_dir: The folder that every result goes into; it is made if need be. Or the
+                beginning of their keys in a bucket, such as ``s3://bucket/folder``.
             store: Where the batch is journalled; default: the client's store, if it has one.
             max_inflight: How many jobs at most are in flight; default: as many as the account runs.
             max_submits: How many paid requests this run may send; then it ends quietly.

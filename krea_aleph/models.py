@@ -407,7 +407,10 @@ class Progress:
 
 
 Media: TypeAlias = str | PathLike[str] | BinaryIO | Asset
-"""What stands for a clip or a picture: a URL, a path, a file open for reading bytes, an asset."""
+"""What stands for a clip or a picture: a URL, a path, a file open for reading bytes, an asset.
+
+With the extra ``[storage]`` a URL may be one of an object: ``s3://``, ``gs://`` or ``az://``.
+"""
 
 Stores: TypeAlias = "Mapping[str, Any] | Callable[[str], Any]"
 """What buckets are reached with, by their URL: stores of obstore's, or settings for them."""
