@@ -25,10 +25,14 @@ if TYPE_CHECKING:
 # The library's hints speak of its calls, which nobody can make at a prompt; commands say the same.
 _CALL: Final = re.compile(r"\b\w+=?\(|\b[a-z_]+=|\.\w+ has ")
 _SENTENCES: Final = re.compile(r"(?<=[.:;])\s+(?=[A-Z])")
+_NOT_SAVED: Final = (
+    "The job is done: nothing needs to be paid twice. If the disk is full, make room, or give"
+    " another -o to the command that goes on."
+)
 _HINTS: Final[Sequence[tuple[type[KreaError], str]]] = (
     (WaitTimeoutError, "It still runs: nothing is lost."),
     (SubmitUncertainError, "Do not submit again yet: see first whether there is a job."),
-    (DownloadError, "The job is done: nothing needs to be paid twice."),
+    (DownloadError, _NOT_SAVED),
 )
 _ABOUT_MONEY: Final = (JobError, WaitTimeoutError, DownloadError, SubmitUncertainError)
 _IN_THE_WAY: Final = " exists"
@@ -135,6 +139,13 @@ def cancelling(error: KreaError) -> str:
     return " ".join(notes)
 
 
+def in_the_way(error: KreaError) -> bool:
+    """Whether a file stands where the result goes."""
+    if isinstance(error, InvalidRequestError):
+        return error.field == "output" and error.problem.endswith(_IN_THE_WAY)
+    return isinstance(error, DownloadError) and isinstance(error.__cause__, FileExistsError)
+
+
 def _words(error: KreaError) -> tuple[str, str]:
     """Return what happened and what to do, in the words of a command line."""
     message = one_line(str(error.args[0]) if error.args else type(error).__name__)
@@ -145,7 +156,7 @@ def _words(error: KreaError) -> tuple[str, str]:
 
 def _hint(error: KreaError) -> str:
     if isinstance(error, InvalidRequestError):
-        if error.field == "output" and error.problem.endswith(_IN_THE_WAY):
+        if in_the_way(error):
             return _CHOOSE
         if error.field in _FIELD_HINTS:
             return _FIELD_HINTS[error.field]

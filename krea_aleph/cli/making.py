@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import secrets
+from functools import partial
 from hashlib import sha256
-from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from cyclopts import Parameter
 
 from krea_aleph import manifest
-from krea_aleph.cli import documents, words
+from krea_aleph.cli import documents, failures, variants, words
 from krea_aleph.cli.params import (
     FILES,
     Common,
@@ -23,12 +22,12 @@ from krea_aleph.cli.params import (
     texts,
 )
 from krea_aleph.cli.session import Session
-from krea_aleph.errors import InvalidRequestError
+from krea_aleph.errors import InvalidRequestError, KreaError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from krea_aleph import Aleph
-    from krea_aleph.models import Checked
+    from krea_aleph.models import Checked, Saved
     from krea_aleph.outcomes import Item
 
 Video = Annotated[str, Parameter(help="The clip: a file or a URL. Krea uses its first 5 seconds.")]
@@ -74,21 +73,14 @@ def run(
     session.output = output
     checks = order.wish.checks
     with session.client(common, keeping=keeping, patience=patience, checks=checks) as aleph:
-        saved = aleph.transform(
-            order.item["video"],
-            order.item["prompt"],
-            output,
-            exists=exists,
-            on_update=session.update,
-            intent=_named(session, order.intent(aleph, _place(output)), order.wish),
-            webhook_url=order.wish.webhook_url,
-            keep_upload=not delete_upload,
-            extra_body=order.extra_body,
+        asked: dict[str, Any] = {
+            "exists": exists,
+            "on_update": session.update,
+            "keep_upload": not delete_upload,
             **patience.wait(),
-            **order.item.get("options", {}),
-        )
-    session.out.note(words.saved(saved))
-    session.out.result(documents.saved(saved), str(saved.path), told=True)
+        }
+        saved = _saved(session, aleph, order, output, asked)
+    _tell_saved(session, saved)
 
 
 def submit(
@@ -116,7 +108,7 @@ def submit(
         job = aleph.submit(
             order.item["video"],
             order.item["prompt"],
-            intent=_named(session, order.intent(aleph), order.wish),
+            intent=_chosen(session, aleph, order).intent,
             webhook_url=order.wish.webhook_url,
             extra_body=order.extra_body,
             **order.item.get("options", {}),
@@ -127,9 +119,66 @@ def submit(
     session.out.result(documents.job(job), job.id, told=True)
 
 
-def _place(output: str) -> str:
-    """Return where a result goes, the same from whichever folder it is said."""
-    return output if "://" in output else str(Path(output).absolute())
+def _saved(
+    session: Session, aleph: Aleph, order: _Order, output: str, asked: dict[str, Any]
+) -> Saved:
+    """Bring the result of a variant to its place, unless this or another process has done so."""
+    store, where = session.opened_store(), variants.place(output)
+    variant, exists = _chosen(session, aleph, order, where), asked.pop("exists")
+    there = exists == "error" and variant.is_saved_to(where)
+    bring = partial(order.transform, aleph, output, intent=variant.intent, **asked)
+    try:
+        saved = bring(exists="keep" if there else exists)
+    except KreaError as error:
+        if exists != "error" or not failures.in_the_way(error):
+            raise
+        if not variants.saved_meanwhile(store, aleph.account, variant.intent, where):
+            raise
+        saved = bring(exists="keep")
+    if variant.record is not None:
+        session.job_id = session.job_id or variant.record.job_id
+    variants.note_saved(store, aleph.account, variant.intent, saved.path)
+    return saved
+
+
+def _tell_saved(session: Session, saved: Saved) -> None:
+    """Print what was saved; of a file that was there already its job is the store's to know."""
+    document = documents.saved(saved)
+    document["job_id"] = document["job_id"] or session.job_id
+    session.out.note(words.saved(saved))
+    session.out.result(document, str(saved.path), told=True)
+
+
+def _chosen(session: Session, aleph: Aleph, order: _Order, where: str = "") -> variants.Variant:
+    """Return the variant that is asked for; from here on something is paid.
+
+    Raises:
+        KreaError: It would be paid for by mistake, as far as can be told.
+    """
+    store, wish = session.opened_store(), order.wish
+    if wish.intent is not None:
+        variant = variants.Variant(wish.intent, store.read(aleph.account, wish.intent))
+    else:
+        asked = order.check(aleph).fingerprint
+        name = f"cli:{sha256(f'{asked}|{where}'.encode()).hexdigest()[:20]}"
+        variant = variants.newest(store, aleph.account, name)
+        if wish.new:
+            insisted = wish.new > 1
+            variant = variants.another(aleph, variant, name, where, insisted=insisted)
+        elif variant.record is None:
+            _tell_of_others(session, aleph, asked, where)
+    session.paying, session.intent = True, variant.intent
+    session.variants = wish.intent is None
+    return variant
+
+
+def _tell_of_others(session: Session, aleph: Aleph, fingerprint: str, where: str) -> None:
+    """Say that the same was paid for before, for another place."""
+    store = session.opened_store()
+    found = variants.refuse_to_pay_for_a_move(aleph, store, fingerprint, where)
+    if found is not None:
+        told = f"the same request was paid for before, as job {found.job_id}"
+        session.out.note(f"{told}; this is another variant of it")
 
 
 class _Order(NamedTuple):
@@ -156,24 +205,17 @@ class _Order(NamedTuple):
             **self.item.get("options", {}),
         )
 
-    def intent(self, aleph: Aleph, output: str = "") -> str:
-        """Return the name that it is paid under: the user's, or one made of what is asked for.
-
-        So the same command is paid once. Where the result is to go belongs to it: who asks for a
-        second file wants a second variant.
-        """
-        if self.wish.intent is not None:
-            return self.wish.intent
-        asked = self.check(aleph).fingerprint
-        name = f"cli:{sha256(f'{asked}|{output}'.encode()).hexdigest()[:20]}"
-        return f"{name}:{secrets.token_hex(4)}" if self.wish.new else name
-
-
-def _named(session: Session, intent: str, wish: Wish) -> str:
-    """Note that from here on something is paid, and under which name."""
-    session.paying, session.intent = True, intent
-    session.variants = wish.intent is None
-    return intent
+    def transform(self, aleph: Aleph, output: str, **asked: Any) -> Saved:
+        """Bring its result to a place."""
+        return aleph.transform(
+            self.item["video"],
+            self.item["prompt"],
+            output,
+            webhook_url=self.wish.webhook_url,
+            extra_body=self.extra_body,
+            **asked,
+            **self.item.get("options", {}),
+        )
 
 
 def _extra_body(text: str | None) -> dict[str, Any] | None:

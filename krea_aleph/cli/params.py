@@ -140,11 +140,13 @@ class Wish:
         ),
     ] = None
     new: Annotated[
-        bool,
+        int,
         Parameter(
-            help="Make another variant, and pay for it, where the same was submitted before."
+            count=True,
+            help="Make another variant, and pay for it, where the same was submitted before and is"
+            " over; said twice, also where it is not.",
         ),
-    ] = False
+    ] = 0
     extra_body: Annotated[
         str | None,
         Parameter(

@@ -1,13 +1,14 @@
 """The commands about one job, as somebody uses them."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from krea_aleph import SQLiteStore
-from krea_aleph.emulator import Fault
+from krea_aleph.emulator import Emulator, Fault
 
-from .conftest import URL, Krea
+from .conftest import URL, Krea, Start
 
 
 def test_run_saves_the_result_and_prints_its_path(krea: Krea, clip: str) -> None:
@@ -32,16 +33,110 @@ def test_the_same_command_again_pays_once(krea: Krea, clip: str) -> None:
 def test_another_file_is_another_variant(krea: Krea, clip: str) -> None:
     """Who asks for the same under another name wants another one."""
     krea("run", clip, "make it snow", "-o", "one.mp4")
-    krea("run", clip, "make it snow", "-o", "two.mp4")
+    done = krea("run", clip, "make it snow", "-o", "two.mp4")
     assert krea.emulator.accepted == 2
+    first = krea.emulator.jobs[0].id
+    assert f"the same request was paid for before, as job {first};" in done.err
 
 
 def test_new_makes_and_pays_for_another_variant(krea: Krea) -> None:
     """The same is made again only when somebody says so."""
     first = krea("submit", URL, "make it snow").out
     assert krea("submit", URL, "make it snow").out == first
-    assert krea("submit", URL, "make it snow", "--new").out != first
+    assert krea("wait", first.strip()).code == 0
+    second = krea("submit", URL, "make it snow", "--new").out
+    assert second != first
     assert krea.emulator.accepted == 2
+    assert krea("submit", URL, "make it snow").out == second  # the newest one counts
+
+
+def test_new_pays_for_nothing_while_the_variant_before_is_not_over(krea: Krea) -> None:
+    """The line that a crash has cut short is run again: it says how to go on, and pays nothing."""
+    first = krea("submit", URL, "snow").out.strip()
+    again = krea("submit", URL, "snow", "--new")
+    assert (again.code, krea.emulator.accepted) == (2, 1)
+    assert f"job {first}, is queued yet" in again.err
+    assert f"go on:     krea-aleph wait {first}\n" in again.err
+    assert krea("submit", URL, "snow", "--new", "--new").code == 0
+    assert krea.emulator.accepted == 2
+
+
+def test_new_pays_for_nothing_while_a_result_is_not_saved(krea: Krea) -> None:
+    """A job that has ended after its command was killed has a result that is paid for."""
+    krea.emulator.outcome(seconds=1000)
+    assert krea("run", URL, "snow", "-o", "o.mp4", "--wait-timeout", "5").code == 4
+    (job,) = krea.emulator.jobs
+    krea("wait", job.id)
+    done = krea("run", URL, "snow", "-o", "o.mp4", "--new")
+    assert (done.code, krea.emulator.accepted) == (2, 1)
+    assert f"go on:     krea-aleph wait {job.id} -o o.mp4\n" in done.err
+    assert krea("run", URL, "snow", "-o", "o.mp4").code == 0
+    assert krea("run", URL, "snow", "-o", "o.mp4", "--new", "--exists", "replace").code == 0
+    assert krea.emulator.accepted == 2
+
+
+def test_new_pays_for_nothing_while_a_submit_is_open(krea: Krea) -> None:
+    """Whether there is a job is seen first."""
+    krea.emulator.fault(Fault(operation="create_aleph_job", drop="after"))
+    assert krea("submit", URL, "snow").code == 5
+    done = krea("submit", URL, "snow", "--new")
+    assert (done.code, krea.emulator.accepted) == (5, 1)
+    assert "go on:     krea-aleph recover cli:" in done.err
+
+
+def test_a_file_has_one_name_however_it_is_said(krea: Krea) -> None:
+    """Another way to write the same path is no other variant."""
+    Path("sub").mkdir()
+    for output in ("o.mp4", "./o.mp4", "sub/../o.mp4", str(Path("o.mp4").absolute())):
+        assert krea("run", URL, "snow", "-o", output, "--exists", "replace").code == 0
+    assert krea.emulator.accepted == 1
+
+
+def test_a_result_that_could_not_be_saved_is_not_paid_again_elsewhere(krea: Krea) -> None:
+    """Where another place is named for it, the way to save it there is told."""
+    krea.emulator.fault(Fault(operation="download", status=404, times=2))
+    failed = krea("run", URL, "snow", "-o", "one.mp4")
+    (job,) = krea.emulator.jobs
+    assert failed.code == 3
+    assert "give another -o to the command that goes on" in " ".join(failed.err.split())
+    done = krea("run", URL, "snow", "-o", "two.mp4")
+    assert (done.code, krea.emulator.accepted) == (2, 1)
+    assert f"go on:     krea-aleph wait {job.id} -o two.mp4\n" in done.err
+    assert krea("run", URL, "snow", "-o", "two.mp4", "--new").code == 0
+    assert krea.emulator.accepted == 2
+
+
+def test_what_is_finished_is_no_error_when_it_is_run_again(krea: Krea, clip: str) -> None:
+    """A script that is run twice finds its file, and nothing is asked for."""
+    krea("run", clip, "snow", "-o", "out.mp4")
+    asked = len(krea.emulator.requests)
+    done = krea("run", clip, "snow", "-o", "out.mp4", "--json")
+    saved = done.documents[-1]
+    assert (done.code, saved["path"], len(krea.emulator.requests)) == (0, "out.mp4", asked)
+    assert saved["job_id"] == krea.emulator.jobs[0].id
+    Path("other.mp4").touch()
+    assert krea("run", clip, "snow", "-o", "other.mp4").code == 2
+
+
+def test_what_is_finished_is_found_in_a_folder(krea: Krea) -> None:
+    """Where the name is the job's id, too."""
+    first = krea("run", URL, "snow", "-o", "clips/", "--exists", "error")
+    assert first.code == 2
+    Path("clips").mkdir()
+    first = krea("run", URL, "snow", "-o", "clips")
+    again = krea("run", URL, "snow", "-o", "clips/")
+    assert (first.code, again.code, again.out) == (0, 0, first.out)
+
+
+def test_a_command_that_is_started_twice_at_once_is_done_twice(
+    program: Start, server: Emulator
+) -> None:
+    """One pays, both end well."""
+    with ThreadPoolExecutor() as pool:
+        started = [pool.submit(program, "run", URL, "snow", "-o", "out.mp4") for _ in range(2)]
+        found = [one.result() for one in started]
+    assert [done.code for done in found] == [0, 0], found
+    assert server.accepted == 1
 
 
 def test_a_server_that_has_forgotten_the_job_is_told_from_a_mistake(krea: Krea) -> None:
