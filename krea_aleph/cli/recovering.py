@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Final
 
 from cyclopts import Parameter
@@ -10,14 +11,20 @@ from krea_aleph.cli import documents, words
 from krea_aleph.cli.exits import DONE, UNCERTAIN
 from krea_aleph.cli.params import Common, Keeping
 from krea_aleph.cli.session import Session
-from krea_aleph.errors import InvalidRequestError, SubmitUncertainError, guess
+from krea_aleph.errors import InvalidRequestError, NotFoundError, SubmitUncertainError, guess
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from krea_aleph import Aleph, Record, Store
+    from krea_aleph.models import Job
 
 # "posting" is that of a process which is at it, or which has died at it.
 _OPEN: Final = ("posting", "unknown", "parked")
+_LOOK: Final = (
+    "Look at each with: krea-aleph get JOB. Adopt the one that is yours. If none is, it stays open,"
+    " and nothing more is paid under this name: --new said twice, or another --intent, pays for a"
+    " new job."
+)
 
 
 def recover(
@@ -67,7 +74,9 @@ def _records(account: str, store: Store, intent: str | None) -> list[Record]:
     if record is None:
         names = [found.intent for found in store.find(account, _OPEN)]
         raise InvalidRequestError(
-            "intent", f"the store knows of no submit named {intent!r}{guess(intent, names)}"
+            "NAME",
+            f"the store knows of no submit named {intent!r}{guess(intent, names)}",
+            hint="krea-aleph recover without a name looks at all that are open.",
         )
     return [record]
 
@@ -78,12 +87,12 @@ def _recover(
     error = record.uncertain()
     document = {"type": "recovered", "intent": record.intent}
     try:
-        job = aleph.adopt(error, adopt) if adopt else aleph.recover(error, settle=settle)
+        job = _adopted(aleph, error, adopt) if adopt else aleph.recover(error, settle=settle)
     except SubmitUncertainError as still:
         still.intent = record.intent
-        session.out.fail(session.failure(still))
         for candidate in still.candidates:
             session.out.result(documents.job(candidate, kind="candidate"), candidate.id)
+        session.out.fail(replace(session.failure(still), hint=_LOOK))
         return UNCERTAIN
     if job is None:
         told = "no job was started: submitting again is safe"
@@ -93,3 +102,17 @@ def _recover(
     session.out.note(f"{record.intent}: {words.status(job)}; {session.resume(job.id)}")
     session.out.result({**document, "job_id": job.id, "status": job.status}, job.id)
     return DONE
+
+
+def _adopted(aleph: Aleph, error: SubmitUncertainError, job_id: str) -> Job:
+    """Write down which job it became.
+
+    Raises:
+        InvalidRequestError: There is no such job.
+    """
+    try:
+        return aleph.adopt(error, job_id)
+    except NotFoundError:
+        problem = f"the server knows of no job {job_id!r} of this account"
+        hint = "krea-aleph recover NAME shows the jobs that it may be."
+        raise InvalidRequestError("--adopt", problem, hint=hint) from None

@@ -165,9 +165,15 @@ class Session:
         """Return the command that goes on with a job."""
         return self.command("wait", job_id, *(["-o", self.output] if self.output else []))
 
-    def recovery(self, intent: str) -> str:
-        """Return the command that finds what became of a submit."""
-        return self.command("recover", intent, *words_again(self._keeping or Keeping()))
+    def recovery(self, intent: str, *further: str) -> str:
+        """Return the command that finds what became of a submit, or writes it down."""
+        kept = words_again(self._keeping or Keeping())
+        return self.command("recover", intent, *further, *kept)
+
+    def _recoveries(self, error: SubmitUncertainError, intent: str) -> list[str]:
+        """Return the command that looks for a job; where somebody has to choose, one for each."""
+        chosen = [self.recovery(intent, "--adopt", job.id) for job in error.candidates]
+        return chosen or [self.recovery(intent)]
 
     def failure(self, error: Exception) -> Failure:
         """Return what is to be said about an error, and how to go on."""
@@ -182,11 +188,13 @@ class Session:
 
     def _ways_on(self, error: Exception) -> list[str]:
         if isinstance(error, SubmitUncertainError) and error.intent is not None:
-            return [self.recovery(error.intent)]
-        if self.batch or not isinstance(error, KreaError):
-            return []  # a batch is gone on with by its own command
+            return self._recoveries(error, error.intent)
+        if not isinstance(error, KreaError):
+            return []
         if failures.resumable(error) and error.job_id is not None:
-            return [self.resume(error.job_id)]
+            return [self.again() if self.batch else self.resume(error.job_id)]
+        if self.batch:
+            return []
         free = error.job_id is not None and error.resubmit == "safe" and self.variants
         if free or self._is_forgotten(error):
             return [self.again(new=True)]

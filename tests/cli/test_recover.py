@@ -38,6 +38,8 @@ def test_on_a_shared_account_a_human_decides(krea: Krea) -> None:
     done = krea("recover", "shot")
     assert (done.code, done.out) == (5, f"{job.id}\n")
     assert f"perhaps:   {job.id}" in done.err
+    assert f"go on:     krea-aleph recover shot --adopt {job.id}\n" in done.err
+    assert "If none is, it stays open" in done.err
     assert krea("recover", "shot", "--adopt", job.id).code == 0
     assert krea("submit", URL, "snow", "--intent", "shot").out == f"{job.id}\n"
 
@@ -67,7 +69,25 @@ def test_a_name_that_nobody_knows_is_refused(krea: Krea) -> None:
     done = krea("recover", "shott")
     assert done.code == 2
     assert "did you mean 'shot'?" in done.err
+    assert "recover without a name looks at all that are open" in done.err
     assert krea("recover", "--adopt", "some-job").code == 2
+
+
+def test_a_job_that_nobody_knows_cannot_be_adopted(krea: Krea) -> None:
+    """Nothing is written down, and no command is named that leads nowhere."""
+    lose(krea)
+    done = krea("recover", "shot", "--adopt", "nope")
+    assert done.code == 2
+    assert "--adopt: the server knows of no job 'nope'" in done.err
+    assert "go on" not in done.err
+    assert krea("submit", URL, "snow", "--intent", "shot").code == 5
+
+
+def test_the_error_is_the_last_document(krea: Krea) -> None:
+    """The jobs that it may be come before it."""
+    lose(krea)
+    documents = krea("recover", "shot", "--json").documents
+    assert [one["type"] for one in documents[-2:]] == ["candidate", "error"]
 
 
 def test_what_a_store_holds_is_enough_to_recover(krea: Krea, tmp_path: Path) -> None:
