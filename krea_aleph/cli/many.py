@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Group, Parameter
 
 from krea_aleph import manifest
-from krea_aleph.cli.exits import DONE, FAILED, UNCERTAIN
+from krea_aleph.cli.exits import DONE, FAILED, UNCERTAIN, USAGE, code_of
 from krea_aleph.cli.params import Common, Keeping, Patience
 from krea_aleph.cli.session import Session
 from krea_aleph.errors import KreaError, SubmitUncertainError
@@ -112,12 +112,21 @@ def _tell(session: Session, outcomes: Iterator[Succeeded | Failed]) -> int:
             tally.take(outcome)
             failure = session.failure(outcome.error) if isinstance(outcome, Failed) else None
             session.out.outcome(outcome, failure)
-    except (KreaError, KeyboardInterrupt):
+    except KeyboardInterrupt:
         session.out.note(tally.line())
         raise
-    document = {"type": "batch", **asdict(tally), "exit_code": tally.code}
-    session.out.result(document, tally.line())
-    return tally.code
+    except KreaError as error:
+        if code_of(error) == USAGE:
+            raise
+        session.out.fail(session.failure(error))
+        return _count(session, tally, tally.code if tally.uncertain else code_of(error))
+    return _count(session, tally, tally.code)
+
+
+def _count(session: Session, tally: _Tally, code: int) -> int:
+    """Say how many have come to what, and return what the command ends with."""
+    session.out.result({"type": "batch", **asdict(tally), "exit_code": code}, tally.line())
+    return code
 
 
 @dataclass

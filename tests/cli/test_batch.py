@@ -52,8 +52,39 @@ def test_an_empty_balance_ends_it(krea: Krea, shots: str) -> None:
     krea.emulator.credits = 1
     done = krea("batch", shots, "--out", "o", "--max-inflight", "1")
     assert done.code == 6
-    assert "1 done, " in done.err
+    assert done.out == "1 done, 0 failed\n"
     assert krea.emulator.accepted == 1
+
+
+def test_the_last_document_counts_also_where_the_balance_is_empty(krea: Krea, shots: str) -> None:
+    """What stopped the batch stands before it, and the counts have the exit code."""
+    krea.emulator.credits = 0
+    last = krea("batch", shots, "--out", "o", "--json").documents[-2:]
+    assert [one["type"] for one in last] == ["error", "batch"]
+    assert last[0]["error"] == "InsufficientCreditsError"
+    assert last[1]["exit_code"] == 6
+
+
+def test_a_row_whose_result_is_not_saved_says_how_to_go_on(krea: Krea, shots: str) -> None:
+    """The same command saves it, and pays nothing."""
+    krea.emulator.fault(Fault(operation="download", status=404, times=2))
+    command = ("batch", shots, "--out", "o", "--max-inflight", "1")
+    done = krea(*command, "--json")
+    (error,) = [one["error"] for one in done.documents if not one.get("ok", True)]
+    assert error["go_on"] == [f"krea-aleph {' '.join(command)} --json"]
+    assert krea(*command).code == 0
+    assert krea.emulator.accepted == 3
+
+
+def test_a_lost_submit_of_a_batch_is_told_of_while_it_may_arrive(krea: Krea) -> None:
+    """A minute without a word looks like a program that hangs."""
+    shots = "one.csv"
+    Path(shots).write_text("video,prompt\nhttps://example.com/in.mp4,snow\n")
+    krea.emulator.fault(Fault(operation="create_aleph_job", drop="after"))
+    krea("batch", shots, "--out", "o", "--exclusive")
+    again = krea("batch", shots, "--out", "o", "--exclusive")
+    assert again.code == 0
+    assert "a lost request may still arrive: looking in " in again.err
 
 
 def test_limits_are_kept(krea: Krea, shots: str) -> None:
