@@ -19,6 +19,7 @@ from cyclopts import Parameter
 
 from krea_aleph import __version__, contract
 from krea_aleph.cli.exits import DONE, FAILED
+from krea_aleph.cli.folders import problem_with
 from krea_aleph.cli.params import Common, Keeping
 from krea_aleph.cli.session import Session, state_folder, store_path
 from krea_aleph.errors import KreaError, one_line
@@ -239,6 +240,10 @@ def _store(keeping: Keeping, aleph: Aleph) -> Check:
 
     path = store_path(keeping, aleph.base_url)
     if not path.exists():
+        problem = problem_with(path.parent)
+        if problem:
+            found = f"{path} cannot be made: {problem}"
+            return Check("store", "fail", found, "Name another file with --store.")
         return Check("store", "ok", f"{path}: none yet")
     try:
         with SQLiteStore(path) as store:
@@ -253,11 +258,11 @@ def _store(keeping: Keeping, aleph: Aleph) -> Check:
 
 def _disk(name: str, folder: Path, advice: str) -> Check:
     there = next(path for path in (folder, *folder.parents) if path.exists())
+    if problem := problem_with(folder):
+        return Check(name, "fail", f"{folder} cannot be written: {problem}", advice)
     with suppress(OSError):
         free = shutil.disk_usage(there).free
         words = f"{folder}: {free / 1e9:.1f} GB free"
-        if not os.access(there, os.W_OK):
-            return Check(name, "fail", f"{folder} cannot be written", advice)
         if free < _LITTLE_BYTES:
             return Check(name, "warn", words, f"Make room. {advice}")
         return Check(name, "ok", words)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
 from krea_aleph import manifest
 from krea_aleph.cli.exits import DONE, FAILED, UNCERTAIN, USAGE, code_of
+from krea_aleph.cli.folders import problem_with
 from krea_aleph.cli.params import Common, Keeping, Patience
 from krea_aleph.cli.session import Session
-from krea_aleph.errors import KreaError, SubmitUncertainError
+from krea_aleph.errors import InvalidRequestError, KreaError, SubmitUncertainError
 from krea_aleph.outcomes import Failed
 
 TYPE_CHECKING = False
@@ -84,6 +86,8 @@ def batch(
     known whether a job was started.
     """
     patience, common = patience or Patience(), common or Common()
+    if "://" not in out and (problem := problem_with(Path(out))):
+        raise InvalidRequestError("--out", f"nothing can be written to {out!r}: {problem}")
     rows = manifest.read(manifest_file, passthrough or (), checks=checks)
     options: dict[str, Any] = {
         "output_dir": out,

@@ -42,6 +42,7 @@ _FORGOTTEN: Final = (
     "The server does not know the job that the same command has started before. --new starts"
     " another one."
 )
+_OTHER_STORE: Final = "Name another file with --store."
 _LOGGER: Final = logging.getLogger("krea_aleph")
 
 
@@ -105,8 +106,9 @@ class Session:
                 configured["abandon"] = patience.abandon
             aleph = closing.enter_context(Aleph(**configured))
             if keeping is not None:
-                path = _made(store_path(keeping, aleph.base_url))
-                self._store = store = closing.enter_context(SQLiteStore(path))
+                with _nothing_sent():
+                    path = _made(store_path(keeping, aleph.base_url))
+                    self._store = store = closing.enter_context(SQLiteStore(path))
                 aleph = aleph.with_options(store=store, exclusive=keeping.exclusive)
             yield aleph
 
@@ -243,6 +245,16 @@ class Session:
 
 
 @contextmanager
+def _nothing_sent() -> Generator[None]:
+    """Make what is wrong with a store, before anything is sent, a setting that cannot work."""
+    try:
+        yield
+    except StoreError as error:
+        hint = error.hint or _OTHER_STORE
+        raise ConfigError(str(error.args[0]), hint=hint) from error
+
+
+@contextmanager
 def _logging(*, verbose: bool) -> Generator[None]:
     """Send the library's log to the standard error, or nowhere: the writers tell what matters."""
     handler: logging.Handler = logging.StreamHandler() if verbose else logging.NullHandler()
@@ -285,7 +297,7 @@ def _made(path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         message = f"the folder {str(path.parent)!r} cannot be made: {error.strerror}."
-        raise StoreError(message, hint="Name another file with --store.") from error
+        raise StoreError(message, hint=_OTHER_STORE) from error
     return path
 
 

@@ -113,3 +113,15 @@ def test_a_manifest_may_come_from_a_pipe(
         monkeypatch.setattr("sys.stdin", file)
         assert krea("batch", "--out", "o", "-").code == 0
     assert krea("batch", "--out", "o", "in.csv", "--ordered").code == 0
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="nothing else is closed to everybody")
+def test_a_folder_that_cannot_be_written_stops_a_batch_before_its_rows(
+    krea: Krea, shots: str
+) -> None:
+    """It is said once, as what it is: a command line that cannot work."""
+    for folder in ("/proc", "/proc/o"):
+        done = krea("batch", shots, "--out", folder)
+        assert (done.code, done.err.count("error: ")) == (2, 1)
+        assert f"--out: nothing can be written to '{folder}': " in done.err
+    assert not krea.emulator.requests

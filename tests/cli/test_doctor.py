@@ -183,6 +183,15 @@ def test_a_store_that_is_none_fails(krea: Krea) -> None:
     assert found["state"] == "fail"
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="nothing else is closed to everybody")
+def test_a_folder_that_cannot_be_made_fails(krea: Krea, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Permissions do not say it all: it is tried."""
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/x")
+    found = checks(krea("doctor", "--json"))
+    assert (found["state"]["state"], found["store"]["state"]) == ("fail", "fail")
+    assert "cannot be written: " in found["state"]["found"]
+
+
 def test_a_full_disk_is_told(krea: Krea, monkeypatch: pytest.MonkeyPatch) -> None:
     """Results need room."""
     monkeypatch.setattr(doctor, "_LITTLE_BYTES", 10**18)
