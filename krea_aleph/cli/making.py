@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
-from typing import Annotated, Any, NamedTuple
+from types import MappingProxyType
+from typing import Annotated, Any, Final, NamedTuple
 
 from cyclopts import Parameter
 
@@ -22,13 +24,17 @@ from krea_aleph.cli.params import (
     texts,
 )
 from krea_aleph.cli.session import Session
-from krea_aleph.errors import InvalidRequestError, KreaError
+from krea_aleph.errors import InvalidRequestError, KreaError, SubmitVetoedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from krea_aleph import Aleph
     from krea_aleph.models import Checked, Saved
     from krea_aleph.outcomes import Item
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 Video = Annotated[str, Parameter(help="The clip: a file or a URL. Krea uses its first 5 seconds.")]
 Prompt = Annotated[str, Parameter(help="What it should become, at most 1,000 characters.")]
@@ -68,7 +74,7 @@ def run(
     common, patience, keeping = common or Common(), patience or Patience(), keeping or Keeping()
     order = _Order.of(video, prompt, fields, wish or Wish())
     if order.wish.dry_run:
-        _print_check(session, common, order)
+        _print_check(session, common, order, output, {"exists": exists, **patience.wait()})
         return
     session.output = output
     checks = order.wish.checks
@@ -230,11 +236,28 @@ def _extra_body(text: str | None) -> dict[str, Any] | None:
     return found
 
 
-def _print_check(session: Session, common: Common, order: _Order) -> None:
+def _refuse(checked: Checked) -> None:
+    """Refuse what is to be paid for."""
+    del checked
+    raise SubmitVetoedError
+
+
+def _print_check(
+    session: Session,
+    common: Common,
+    order: _Order,
+    output: str | None = None,
+    asked: Mapping[str, Any] = _NOTHING,
+) -> None:
+    """Print what would be sent; of a result also look where it goes, as if it were brought."""
     given = "api_key" in session.options or common.api_key_file is not None
-    no_key: dict[str, Any] = {} if given else {"api_key": lambda: ""}  # nobody asks for it
-    with session.client(common, checks=order.wish.checks, **no_key) as aleph:
+    options: dict[str, Any] = {} if given else {"api_key": lambda: ""}  # nobody asks for it
+    options["before_submit"] = _refuse
+    with session.client(common, checks=order.wish.checks, **options) as aleph:
         checked = order.check(aleph)
+        if output is not None:
+            with suppress(SubmitVetoedError):
+                order.transform(aleph, output, **asked)
     document = {
         "type": "checked",
         "body": dict(checked.body),

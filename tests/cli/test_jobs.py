@@ -218,6 +218,24 @@ def test_a_dry_run_needs_neither_network_nor_key(clip: str, krea: Krea) -> None:
     assert not krea.emulator.requests
 
 
+def test_a_dry_run_looks_where_the_result_goes(clip: str, krea: Krea) -> None:
+    """What `run` would refuse, it refuses too."""
+    Path("there.mp4").touch()
+    for output in ("there.mp4", "no-such-folder/out.mp4"):
+        done = krea("run", clip, "snow", "-o", output, "-n")
+        assert done.code == krea("run", clip, "snow", "-o", output).code == 2
+        assert "output: " in done.err
+    assert krea("run", clip, "snow", "-o", "there.mp4", "-n", "--exists", "replace").code == 0
+    assert not krea.emulator.requests
+
+
+def test_a_store_that_is_none_stops_a_command_before_anything_is_sent(krea: Krea) -> None:
+    """That is a setting that cannot work, and the exit code says so."""
+    Path("notes.txt").write_text("no database, but long enough to be taken for one" * 9)
+    assert krea("submit", URL, "snow", "--store", "notes.txt").code == 2
+    assert not krea.emulator.requests
+
+
 def test_wait_watch_get_and_list_tell_of_the_same_job(krea: Krea) -> None:
     """Any process can go on with a job by its id."""
     job_id = krea("submit", URL, "snow").out.strip()
@@ -320,7 +338,7 @@ def test_a_state_folder_that_cannot_be_made_is_told(
     Path("file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(Path("file").absolute()))
     done = krea("submit", URL, "snow")
-    assert done.code == 3
+    assert done.code == 2
     assert "cannot be made: Not a directory" in done.err
     assert "hint:      Name another file with --store." in done.err
     assert krea.emulator.accepted == 0
