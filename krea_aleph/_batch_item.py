@@ -35,10 +35,11 @@ if TYPE_CHECKING:
     from krea_aleph._saving import Destination
     from krea_aleph._steps import Request, Steps
     from krea_aleph._wire import Prepared
-    from krea_aleph.models import Job, Update
+    from krea_aleph.models import Event, Job, Update
 
 # Whose key or credit does not do now may have what it takes later; the item is as good as before.
 _NO_CREDIT: Final = (AuthenticationError, InsufficientCreditsError)
+_OF_ONE_ITEM: Final = frozenset({"submitted", "transfer"})
 # Seconds to leave the server alone when it refuses questions that cost nothing.
 _PAUSE: Final = 10.0
 
@@ -95,7 +96,7 @@ def _bring(run: Run, entry: Entry) -> Steps[Saved]:
     getting = _get(run, entry, prepared, standing, lease)
     going = go_through(config, getting, standing.target, run.options.wait_timeout, lease)
     try:
-        saved = yield from overhearing(going, partial(_saw, run, entry))
+        saved = yield from overhearing(going, partial(_saw, run, entry), partial(_placed, entry))
     except _NO_CREDIT as error:
         yield from _without_credit(run, entry, error)
         raise
@@ -299,6 +300,13 @@ def _rest(run: Run, entry: Entry, seconds: float | None = None) -> Steps[None]:
         raise _Dropped
     pause = run.gate.closed_for(entry.moment) if seconds is None else seconds
     yield from sleep(pause, entry.ticket.bell)
+
+
+def _placed(entry: Entry, event: Event) -> Event:
+    """Return an event with the place of its item; a look may be for jobs of other items, too."""
+    if event.kind not in _OF_ONE_ITEM:
+        return event
+    return replace(event, index=entry.wish.index)
 
 
 def _saw(run: Run, entry: Entry, update: Update) -> Steps[None]:

@@ -334,8 +334,15 @@ def _keep(found: list[Any], update: Any) -> Steps[None]:
     yield from ()
 
 
-def overhearing(operation: Steps[T], hear: Callable[[Any], Steps[None]]) -> Steps[T]:
-    """Perform an operation, and hand what it emits to another one instead of showing it."""
+def overhearing(
+    operation: Steps[T],
+    hear: Callable[[Any], Steps[None]],
+    retell: Callable[[Event], Event] | None = None,
+) -> Steps[T]:
+    """Perform an operation, and hand what it emits to another one instead of showing it.
+
+    ``retell`` returns an event as it is to be told.
+    """
     proceed = partial(operation.send, None)
     while True:
         try:
@@ -347,6 +354,8 @@ def overhearing(operation: Steps[T], hear: Callable[[Any], Steps[None]]) -> Step
             if isinstance(step, Emit):
                 yield from hear(step.update)
                 reply = None
+            elif isinstance(step, Report) and retell is not None:
+                reply = yield Report(retell(step.event))
             else:
                 reply = yield step
         except BaseException as error:  # noqa: BLE001 - the operation decides what it means

@@ -368,6 +368,7 @@ class Event:
         duration: Seconds, where the fact has a duration.
         attributes: Further low-cardinality facts, such as ``operation`` and ``status``.
         intent: The intent that it is about, if one was given.
+        index: The place of its item among those of a batch, of "submitted" and "transfer".
 
     Example:
         >>> event = Event("poll_missed", "default", "550e8400", attributes={"faults": 2})
@@ -381,6 +382,7 @@ class Event:
     duration: float | None = None
     attributes: Mapping[str, str | float] = field(default_factory=dict, hash=False)
     intent: str | None = None
+    index: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,21 +101,30 @@ class Live(Lines):
             self._transfers[key] = (transfer, transfer.text(news))
         self._show()
 
-    def moved(self, direction: str, size: float, duration: float, job_id: str | None) -> None:
+    def moved(
+        self,
+        direction: str,
+        size: float,
+        duration: float,
+        job_id: str | None,
+        *,
+        index: int | None = None,
+    ) -> None:
         """Say that a transfer has ended; of a batch the table says enough."""
         with self._lock:
             self._transfers.pop((direction, job_id), None)
             crowded = self._crowded
         if not crowded:
-            super().moved(direction, size, duration, job_id)
+            super().moved(direction, size, duration, job_id, index=index)
 
     @property
     def _crowded(self) -> bool:
         """Whether this is a batch."""
         return bool(self._flights or any(self._counts.values()))
 
-    def flight(self, job_id: str, status: str | None) -> None:
+    def flight(self, job_id: str, status: str | None, index: int | None = None) -> None:
         """Show that a job of a batch is in flight, or with None that it is no more."""
+        del index
         with self._lock:
             if status is None:
                 self._flights.pop(job_id, None)

@@ -113,6 +113,7 @@ def _tell(session: Session, outcomes: Iterator[Succeeded | Failed]) -> int:
         for outcome in outcomes:
             if outcome.job is not None:
                 session.out.flight(outcome.job.id, None)
+                session.rows.pop(outcome.job.id, None)
             tally.take(outcome)
             failure = session.failure(outcome.error) if isinstance(outcome, Failed) else None
             session.out.outcome(outcome, failure)

@@ -54,11 +54,19 @@ class Writer(Protocol):
         """Show how far a transfer is; called from any thread."""
         ...
 
-    def moved(self, direction: str, size: float, duration: float, job_id: str | None) -> None:
+    def moved(
+        self,
+        direction: str,
+        size: float,
+        duration: float,
+        job_id: str | None,
+        *,
+        index: int | None = None,
+    ) -> None:
         """Say that a transfer has ended."""
         ...
 
-    def flight(self, job_id: str, status: str | None) -> None:
+    def flight(self, job_id: str, status: str | None, index: int | None = None) -> None:
         """Show that a job of a batch is in flight, or with None that it is no more."""
         ...
 
@@ -148,11 +156,20 @@ class Documents:
     def progress(self, news: Progress) -> None:
         """Show nothing: `moved` says when it has ended."""
 
-    def moved(self, direction: str, size: float, duration: float, job_id: str | None) -> None:
+    def moved(
+        self,
+        direction: str,
+        size: float,
+        duration: float,
+        job_id: str | None,
+        *,
+        index: int | None = None,
+    ) -> None:
         """Say that a transfer has ended."""
         self._write(
             {
                 "type": "transfer",
+                "index": index,
                 "direction": direction,
                 "job_id": job_id,
                 "bytes": round(size),
@@ -160,10 +177,10 @@ class Documents:
             }
         )
 
-    def flight(self, job_id: str, status: str | None) -> None:
+    def flight(self, job_id: str, status: str | None, index: int | None = None) -> None:
         """Show that a job of a batch is in flight."""
         if status is not None:
-            self._write({"type": "update", "job_id": job_id, "status": status})
+            self._write({"type": "update", "index": index, "job_id": job_id, "status": status})
 
     def outcome(self, result: Succeeded | Failed, failure: Failure | None) -> None:
         """Show what became of one item of a batch."""
@@ -220,16 +237,25 @@ class Lines:
             self._told = time.monotonic()
             self.note(f"{news.direction}: {words.share(news)}")
 
-    def moved(self, direction: str, size: float, duration: float, job_id: str | None) -> None:
+    def moved(
+        self,
+        direction: str,
+        size: float,
+        duration: float,
+        job_id: str | None,
+        *,
+        index: int | None = None,
+    ) -> None:
         """Say that a transfer has ended."""
-        del job_id
+        del job_id, index
         pace = words.rate(size, duration)
         self.note(f"{direction}ed {words.size(size)}{f', {pace}' if pace else ''}")
 
-    def flight(self, job_id: str, status: str | None) -> None:
+    def flight(self, job_id: str, status: str | None, index: int | None = None) -> None:
         """Show that a job of a batch is in flight."""
         if status is not None:
-            self.note(f"{job_id}: {one_line(status)}")
+            row = "" if index is None else f"row {index + 1}: "
+            self.note(f"{row}{job_id}: {one_line(status)}")
 
     def outcome(self, result: Succeeded | Failed, failure: Failure | None) -> None:
         """Show what became of one item of a batch."""

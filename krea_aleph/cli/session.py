@@ -6,7 +6,7 @@ import logging
 import sys
 import warnings
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -61,6 +61,7 @@ class Session:
         paying: Whether the command pays for a job.
         variants: Whether ``--new`` makes another variant of what it has made.
         batch: Whether it is about many jobs.
+        rows: The places of those in flight, by their ids.
     """
 
     out: Writer
@@ -73,6 +74,7 @@ class Session:
     paying: bool = False
     variants: bool = False
     batch: bool = False
+    rows: dict[str, int] = field(default_factory=dict)
     _common: Common | None = None
     _keeping: Keeping | None = None
     _store: Store | None = None
@@ -136,7 +138,9 @@ class Session:
         job_id, facts = event.job_id, event.attributes
         match event.kind:
             case "submitted" | "changed" if self.batch and job_id is not None:
-                self.out.flight(job_id, str(facts.get("status", "")))
+                if event.index is not None:
+                    self.rows[job_id] = event.index
+                self.out.flight(job_id, str(facts.get("status", "")), self.rows.get(job_id))
             case "submitted" if job_id is not None:
                 self.job_id = job_id
                 self.out.accepted(job_id, before=False)
@@ -145,7 +149,7 @@ class Session:
             case "transfer":
                 for direction in facts.keys() & {"upload", "download"}:
                     size, duration = float(facts[direction]), event.duration or 0.0
-                    self.out.moved(direction, size, duration, job_id)
+                    self.out.moved(direction, size, duration, job_id, index=event.index)
             case "recovering":
                 wait = words.seconds(float(facts.get("wait", 0)))
                 self.out.note(f"a lost request may still arrive: looking in {wait}")

@@ -87,6 +87,18 @@ def test_a_lost_submit_of_a_batch_is_told_of_while_it_may_arrive(krea: Krea) -> 
     assert "a lost request may still arrive: looking in " in again.err
 
 
+def test_a_job_of_a_batch_is_told_with_its_row(krea: Krea, shots: str) -> None:
+    """Who reads the documents knows which row a job is of before that has ended."""
+    documents = krea("batch", shots, "--out", "o", "--json").documents
+    told = {one["job_id"]: one["index"] for one in documents if one["type"] == "update"}
+    moved = {one["job_id"]: one["index"] for one in documents if one["type"] == "transfer"}
+    ended = {one["job_id"]: one["index"] for one in documents if one["type"] == "outcome"}
+    assert told == ended
+    assert moved.pop(None) in told.values()  # the one clip goes up once
+    assert moved == ended
+    assert sorted(told.values()) == [0, 1, 2]
+
+
 def test_limits_are_kept(krea: Krea, shots: str) -> None:
     """How many are paid for, and how many failures are too many."""
     assert krea("batch", shots, "--out", "o", "--max-submits", "1").out == "1 done, 0 failed\n"
