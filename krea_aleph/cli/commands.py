@@ -100,5 +100,18 @@ def program() -> list[str]:
 
 
 def joined(words: Sequence[str]) -> str:
-    """Return words as a line for the shell."""
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+    """Return words as a line for the shell, which shows what is in it and steers no terminal."""
+    if os.name == "nt":
+        return subprocess.list2cmdline(words)
+    return " ".join(shlex.quote(word) if word.isprintable() else _escaped(word) for word in words)
+
+
+def _escaped(word: str) -> str:
+    """Return a word as bash, zsh and ksh take it where signs cannot stand for themselves."""
+    signs = (sign if sign.isprintable() and sign not in "'\\" else _octal(sign) for sign in word)
+    return f"$'{''.join(signs)}'"
+
+
+def _octal(sign: str) -> str:
+    """Return a sign by its bytes, each with three digits, so that what follows is not taken in."""
+    return "".join(f"\\{byte:03o}" for byte in sign.encode("utf-8", "surrogateescape"))

@@ -269,10 +269,10 @@ class Lines:
 
     def result(self, document: Mapping[str, Any], text: str, *, told: bool = False) -> None:
         """Print a result; not twice where both streams are seen on a terminal."""
-        del document
         seen = told and self._out.terminal and self._err.terminal
         if text and not seen:
-            self._out.line(text)
+            named = "path" in document
+            self._out.line(words.visible(text, lines=not named) if self._out.terminal else text)
 
     def table(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
         """Print rows of results, the cells separated by tabs."""

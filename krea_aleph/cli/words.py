@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from inspect import cleandoc
 from typing import Final
 
@@ -38,6 +39,17 @@ def size(value: float) -> str:
             )
         value /= _STEP
     return f"{value:.1f} {_UNITS[-1]}"
+
+
+def visible(text: str, *, lines: bool = True) -> str:
+    """Return text for a terminal: what would steer it, or turn its order round, is spelt out.
+
+    It is spelt as in JSON, so that a document is still one.
+    """
+    kept = "\n\t" if lines else ""
+    return "".join(
+        sign if sign.isprintable() or sign in kept else json.dumps(sign)[1:-1] for sign in text
+    )
 
 
 def rate(amount: float, duration: float) -> str:

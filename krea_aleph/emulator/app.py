@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -75,7 +76,7 @@ class App:
             try:
                 record.status = await self._respond(record, request, send, carry_out)
             except ClientDisconnect:
-                _log.info("%s %s: the caller left", record.method, record.path)
+                _log.info("%s %s: the caller left", record.method, quote(record.path))
                 return
             _log.info(*_line(record))
 
@@ -261,4 +262,4 @@ def _recording(receive: Receive, record: RequestRecord) -> Receive:
 
 def _line(record: RequestRecord) -> tuple[str, str, str, object, str]:
     fault = " (a scripted fault)" if record.fault is not None else ""
-    return ("%s %s -> %s%s", record.method, record.path, record.status or "no answer", fault)
+    return ("%s %s -> %s%s", record.method, quote(record.path), record.status or "no answer", fault)

@@ -1,6 +1,7 @@
 """What is written where: pipes, terminals, consoles that do not know every letter."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from krea_aleph.cli import words
+from krea_aleph.cli.commands import joined
+from krea_aleph.cli.output import Lines
 from krea_aleph.emulator import Emulator, Fault
 
 from .conftest import PROGRAM, URL, Krea, Start
@@ -33,6 +36,45 @@ def test_what_is_piped_has_no_control_characters(
     done = program("run", URL, "snow", "-o", "out.mp4", **variables)
     assert done.code == 3
     assert not control_characters(done.out + done.err)
+
+
+def test_a_command_to_copy_steers_no_terminal_and_means_the_same(
+    program: Start, server: Emulator
+) -> None:
+    """A prompt that somebody else wrote stands in the command that goes on, spelt out."""
+    server.outcome(status="failed", error={"code": "oops", "message": "out of memory"})
+    prompt = "it's \x1b[2J\u202e\x9b a\\b\n\u96ea"
+    done = program("run", URL, prompt, "-o", "out.mp4")
+    assert done.code == 3
+    assert not control_characters(done.err)
+    (line,) = (line for line in done.err.splitlines() if line.startswith("go on: "))
+    command = line.removeprefix("go on:").strip().removeprefix("krea-aleph ")
+    words = subprocess.check_output(["/bin/bash", "-c", f"printf '%s\\0' {command}"])
+    assert words.decode().split("\0")[:3] == ["run", URL, prompt]
+
+
+def test_a_name_that_is_no_text_can_be_copied_too() -> None:
+    """Bytes of a file's name that are no letters come back as they were."""
+    line = joined(["\udcff.mp4", "a b"])
+    assert line.isprintable()
+    words = subprocess.check_output(["/bin/bash", "-c", f"printf '%s\\0' {line}"])
+    assert words == b"\xff.mp4\0a b\0"
+
+
+def test_what_a_terminal_shows_as_a_result_does_not_steer_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A path is one line, a document stays one, and what is piped is as it is."""
+    path, body = f"{HOSTILE}.mp4", json.dumps({"prompt": "\u202e\x7f\u96ea"}, ensure_ascii=False)
+    Lines().result({"path": path}, path)
+    assert capsys.readouterr().out == f"{path}\n"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    Lines().result({"path": path}, path)
+    Lines().result({"type": "checked"}, body)
+    shown, document = capsys.readouterr().out.splitlines()
+    assert not control_characters(shown + document)
+    assert json.loads(document) == json.loads(body)
+    assert "\u96ea" in document
 
 
 def test_results_go_to_stdout_and_everything_else_to_stderr(krea: Krea, clip: str) -> None:

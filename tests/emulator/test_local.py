@@ -239,6 +239,15 @@ def test_program_with_bad_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert "delete_204" in capsys.readouterr().out
 
 
+def test_log_that_steers_no_terminal(krea: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever asks for a path cannot write on the screen of who watches the log."""
+    with caplog.at_level("INFO", logger="krea_aleph.emulator"):
+        krea.http.get("/jobs/%1B[2J%E2%80%AEa")
+        krea.http.get("/jobs")  # the log comes after the answer
+    (line,) = (text for text in caplog.messages if "/jobs/" in text)
+    assert line == "GET /jobs/%1B%5B2J%E2%80%AEa -> 404"
+
+
 def test_log_without_secrets(krea: Any, caplog: pytest.LogCaptureFixture) -> None:
     """The log tells each request in a line, that it is an emulation, and never the key."""
     with caplog.at_level("INFO", logger="krea_aleph.emulator"):
