@@ -43,9 +43,9 @@ class _Line:
         """Return what it is now."""
         news, since = self._news, time.monotonic() - self._at
         parts = [words.status(news.job), words.seconds(news.elapsed + since), words.faults(news)]
-        if news.next_look:
-            left = news.next_look - since
-            parts += [f"next look in {words.seconds(left)}" if left >= 1 else "looking"]
+        left = news.next_look - since
+        if left >= 1:  # later looks are not told unless they have found something
+            parts += [f"next look in {words.seconds(left)}"]
         return ", ".join(filter(None, parts))
 
 

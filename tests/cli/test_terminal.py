@@ -103,7 +103,8 @@ def test_a_run(record: Record, server: Emulator, clip: str, columns: int) -> Non
         "saved out.mp4, 65.5 kB"
     )
     for status in ("processing", "sampling"):
-        assert seen.saw(rf"^JOB {status}, N s, (next look in N s|looking)$")
+        assert seen.saw(rf"^JOB {status}, N s(, next look in N s)?$")
+    assert not seen.saw("looking")  # nobody tells of the looks between two changes
     assert seen.cursor_shown
 
 
