@@ -138,9 +138,13 @@ class Live(Lines):
         """Show what became of one item of a batch."""
         with self._lock:
             self._counts["done" if failure is None else "failed"] += 1
-        if failure is not None:
-            super().outcome(result, failure)
+        super().outcome(result, failure)
         self._show()
+
+    def counts(self, document: Mapping[str, Any], text: str) -> None:
+        """Say at the end of a batch how many items have come to what, and again what failed."""
+        self.close()
+        super().counts(document, text)
 
     def result(self, document: Mapping[str, Any], text: str, *, told: bool = False) -> None:
         """Print a result."""

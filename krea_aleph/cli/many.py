@@ -130,7 +130,7 @@ def _tell(session: Session, outcomes: Iterator[Succeeded | Failed]) -> int:
 
 def _count(session: Session, tally: _Tally, code: int) -> int:
     """Say how many have come to what, and return what the command ends with."""
-    session.out.result({"type": "batch", **asdict(tally), "exit_code": code}, tally.line())
+    session.out.counts({"type": "batch", **asdict(tally), "exit_code": code}, tally.line())
     return code
 
 

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from krea_aleph.cli.failures import Failure
-    from krea_aleph.models import Progress, Update
+    from krea_aleph.models import Progress, Saved, Update
     from krea_aleph.outcomes import Failed, Succeeded
 
 _LONG_PAUSE: Final = 10.0
+_MOST_REPEATED: Final = 20
 
 
 class Writer(Protocol):
@@ -72,6 +73,10 @@ class Writer(Protocol):
 
     def outcome(self, result: Succeeded | Failed, failure: Failure | None) -> None:
         """Show what became of one item of a batch."""
+        ...
+
+    def counts(self, document: Mapping[str, Any], text: str) -> None:
+        """Say at the end of a batch how many items have come to what."""
         ...
 
     def result(self, document: Mapping[str, Any], text: str, *, told: bool = False) -> None:
@@ -186,6 +191,11 @@ class Documents:
         """Show what became of one item of a batch."""
         self._write(documents.outcome(result, None if failure is None else failure.document()))
 
+    def counts(self, document: Mapping[str, Any], text: str) -> None:
+        """Say at the end of a batch how many items have come to what."""
+        del text
+        self._write(document)
+
     def result(self, document: Mapping[str, Any], text: str, *, told: bool = False) -> None:
         """Print a result."""
         del text, told
@@ -212,6 +222,7 @@ class Lines:
         self._out = Stream(sys.stdout)
         self._err = Stream(sys.stderr)
         self._told = time.monotonic()
+        self._failures = _Failures()
 
     @property
     def gone(self) -> bool:
@@ -260,19 +271,32 @@ class Lines:
     def outcome(self, result: Succeeded | Failed, failure: Failure | None) -> None:
         """Show what became of one item of a batch."""
         if failure is not None:
-            self.note(f"item {result.index}: {words.sentences(failure.message, failure.hint)}")
-            for command in failure.go_on:
-                self.note(f"item {result.index}: go on with: {command}")
+            lines = words.failed(result, failure.message, failure.hint, failure.go_on)
+            self._failures.add(lines)
+            for line in lines:
+                self.note(line)
             return
-        files = getattr(result, "saved", None)
-        self.note(f"item {result.index}: {words.saved(files) if files else 'done'}")
+        self._failures.bury()
+        files: Saved | None = getattr(result, "saved", None)
+        self.note(f"{words.row(result)}: {'done' if files is None else words.saved(files)}")
+        if files is not None:
+            self._result(str(files.path), told=True, line=True)
+
+    def counts(self, document: Mapping[str, Any], text: str) -> None:
+        """Say at the end of a batch how many items have come to what, and again what failed."""
+        del document
+        for line in self._failures.buried():
+            self.note(line)
+        self.note(text)
 
     def result(self, document: Mapping[str, Any], text: str, *, told: bool = False) -> None:
         """Print a result; not twice where both streams are seen on a terminal."""
+        self._result(text, told=told, line="path" in document)
+
+    def _result(self, text: str, *, told: bool, line: bool) -> None:
         seen = told and self._out.terminal and self._err.terminal
         if text and not seen:
-            named = "path" in document
-            self._out.line(words.visible(text, lines=not named) if self._out.terminal else text)
+            self._out.line(words.visible(text, lines=not line) if self._out.terminal else text)
 
     def table(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
         """Print rows of results, the cells separated by tabs."""
@@ -286,6 +310,32 @@ class Lines:
 
     def close(self) -> None:
         """Do nothing: there is nothing to leave."""
+
+
+class _Failures:
+    """What failed of a batch, to be said once more where other rows have been told since."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._count = 0
+        self._is_buried = False
+
+    def add(self, lines: Sequence[str]) -> None:
+        """Take note of a row that failed; of many only the first are kept."""
+        self._count += 1
+        if self._count <= _MOST_REPEATED:
+            self._lines += lines
+
+    def bury(self) -> None:
+        """Take note of a row that is told after them."""
+        self._is_buried = self._count > 0
+
+    def buried(self) -> list[str]:
+        """Return what is to be said again."""
+        if not self._is_buried:
+            return []
+        more = self._count - _MOST_REPEATED
+        return [*self._lines, *([f"and {more} more rows failed"] if more > 0 else [])]
 
 
 def told(failure: Failure) -> list[tuple[str, str]]:

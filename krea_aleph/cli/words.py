@@ -10,7 +10,10 @@ from krea_aleph.errors import one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from krea_aleph.models import Job, Progress, Saved, Update
+    from krea_aleph.outcomes import Failed, Succeeded
 
 _MINUTE: Final = 60
 _HOUR: Final = 3600
@@ -105,6 +108,25 @@ def sentences(*parts: str) -> str:
     return " ".join(
         part if part.endswith((".", "!", "?")) else f"{part}." for part in parts if part
     )
+
+
+def row(result: Succeeded | Failed) -> str:
+    """Return which row of a batch it is, as people count them: the first is 1."""
+    return f"row {result.index + 1}"
+
+
+def failed(result: Failed | Succeeded, message: str, hint: str, go_on: Sequence[str]) -> list[str]:
+    """Return the lines about a row that failed, each with the row; of a bad one with its line."""
+    line = getattr(result.item, "line", None)
+    if line is None:
+        place = row(result)
+    else:
+        place = f"{row(result)} (line {line})"
+        message = message.replace(f"line {line}: ", "", 1)  # the library says where it is, too
+    return [
+        f"{place} failed: {sentences(message, hint)}",
+        *(f"{row(result)}: go on with: {command}" for command in go_on),
+    ]
 
 
 def paragraphs(docstring: str | None) -> str:

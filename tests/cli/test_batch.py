@@ -18,9 +18,10 @@ def shots(clip: str) -> str:
 
 
 def test_every_row_gets_its_file(krea: Krea, shots: str) -> None:
-    """The results are in the folder; what is printed counts them."""
-    done = krea("batch", shots, "--out", "o")
-    assert (done.code, done.out) == (0, "3 done, 0 failed\n")
+    """The results are in the folder; their paths can be piped, and the last line counts them."""
+    done = krea("batch", shots, "--out", "o", "--ordered")
+    assert (done.code, done.out) == (0, "o/snow.mp4\no/rain.mp4\no/night.mp4\n")
+    assert done.err.endswith("row 3: saved o/night.mp4, 65.5 kB\n3 done, 0 failed\n")
     assert {path.name for path in Path("o").iterdir()} == {"snow.mp4", "rain.mp4", "night.mp4"}
 
 
@@ -37,8 +38,31 @@ def test_a_row_that_fails_stops_no_other(krea: Krea, shots: str) -> None:
     """The exit code says that something failed, the lines say what."""
     krea.emulator.outcome(status="failed", error={"code": "nsfw", "message": "blocked"})
     done = krea("batch", shots, "--out", "o")
-    assert (done.code, done.out) == (3, "2 done, 1 failed\n")
+    assert (done.code, len(done.out.splitlines())) == (3, 2)
+    assert done.err.endswith("\n2 done, 1 failed\n")
     assert "was rejected by moderation: nsfw: blocked." in done.err
+
+
+def test_a_row_is_named_as_people_count(krea: Krea, clip: str) -> None:
+    """The first row is 1, and the line is that of the file."""
+    Path("shots.csv").write_text(f"video,prompt,seed\n{clip},snow,1\n{clip},rain,seven\n")
+    done = krea("batch", "shots.csv", "--out", "o", "--ordered")
+    assert "row 2 (line 3) failed: seed: 'seven' is not a number." in done.err
+    Path("shots.csv").write_text(f"video,prompt\nno.mp4,snow\n{clip},rain\n")
+    done = krea("batch", "shots.csv", "--out", "o", "--ordered")
+    assert "row 1 failed: video: " in done.err
+
+
+def test_failures_that_scrolled_away_are_told_again(krea: Krea, clip: str) -> None:
+    """Above the counts, the first twenty of them; those that still stand there are not repeated."""
+    rows = f"{clip},snow,x\n" * 22
+    Path("shots.csv").write_text(f"video,prompt,seed\n{rows}")
+    done = krea("batch", "shots.csv", "--out", "o", "--ordered")
+    assert done.err.count(" failed: ") == 22
+    Path("shots.csv").write_text(f"video,prompt,seed\n{rows}{clip},snow,1\n")
+    done = krea("batch", "shots.csv", "--out", "o", "--ordered")
+    assert done.err.count(" failed: ") == 42
+    assert done.err.endswith("and 2 more rows failed\n1 done, 22 failed\n")
 
 
 def test_a_submit_without_an_answer_is_told_apart(krea: Krea, shots: str) -> None:
@@ -101,7 +125,9 @@ def test_a_job_of_a_batch_is_told_with_its_row(krea: Krea, shots: str) -> None:
 
 def test_limits_are_kept(krea: Krea, shots: str) -> None:
     """How many are paid for, and how many failures are too many."""
-    assert krea("batch", shots, "--out", "o", "--max-submits", "1").out == "1 done, 0 failed\n"
+    assert krea("batch", shots, "--out", "o", "--max-submits", "1").err.endswith(
+        "\n1 done, 0 failed\n"
+    )
     assert krea.emulator.accepted == 1
     krea.emulator.outcome(status="failed", times=None)
     done = krea("batch", shots, "--out", "o", "--stop-after-failures", "1", "--max-inflight", "1")

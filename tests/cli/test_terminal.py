@@ -117,11 +117,14 @@ def test_a_batch(record: Record, server: Emulator, clip: str, columns: int) -> N
     )
     seen = record(columns, "batch", "shots.csv", "--out", "o")
     failed = (
-        "item 1: seed: line 3: 'seven' is not a number. Write digits with a full stop, such as 7"
-        " or 0.5."
+        "row 2 (line 3) failed: seed: 'seven' is not a number. Write digits with a full stop, such"
+        " as 7 or 0.5."
     )
     assert seen.code == 3
-    assert seen.last == f"{failed}\n2 done, 1 failed"
+    lines = seen.last.splitlines()
+    first, third = (f"row {row}: saved o/in-DIGEST.mp4, 65.5 kB" for row in (1, 3))
+    assert sorted(lines[:-2]) == [first, failed, third]
+    assert lines[-2:] == [failed, "2 done, 1 failed"]  # once more, where it can be seen
     for status in ("processing", "sampling"):
         assert seen.saw(rf"^0 done, 1 failed, 2 in flight\nJOB  {status} +N s\nJOB  [\w-]+ +N s$")
     assert seen.cursor_shown
