@@ -198,16 +198,46 @@ def completion(
     json: Json = False,
     session: Annotated[Session, Parameter(parse=False)],
 ) -> None:
-    """Print the shell's completion for krea-aleph, or install it."""
+    """Print the shell's completion for krea-aleph, or install it.
+
+    To install it changes a start-up file of bash, zsh or PowerShell, which is named.
+    """
     del json
     app = build(name="krea-aleph")
     shell = shell or _this_shell()
-    if install:
-        path = app.install_completion(shell=shell)
-        session.out.result({"type": "completion", "path": str(path)}, str(path))
+    script = _script(app, shell)
+    if not install:
+        session.out.result({"type": "completion", "script": script}, script.rstrip())
         return
+    path = app.install_completion(shell=shell, add_to_startup=False)
+    path.write_text(script, "utf-8")
+    changed = _read_at_start(path, shell)
+    if changed is not None:
+        session.out.note(f"changed {changed}: a shell that is started from now on reads it")
+    if shell == "zsh":
+        session.out.note("zsh needs this in .zshrc, too: autoload -Uz compinit && compinit")
+    document = {"type": "completion", "path": str(path), "changed": changed}
+    session.out.result(document, str(path))
+
+
+def _script(app: App, shell: Shell) -> str:
+    """Return the script; in bash names of files are offered where nothing else is known."""
     script = app.generate_completion(shell=shell)
-    session.out.result({"type": "completion", "script": script}, script.rstrip())
+    return script.replace("\ncomplete -F ", "\ncomplete -o default -F ")
+
+
+def _read_at_start(script: Path, shell: Shell) -> str | None:
+    """Let the shell read a script when it starts, and return which file was changed for that."""
+    from cyclopts.completion.install import (  # noqa: PLC0415 - only for completion
+        add_to_rc_file,
+        powershell_profile,
+    )
+
+    if shell == "fish" or not add_to_rc_file(script, "krea-aleph", shell):
+        return None
+    if shell == "powershell":
+        return str(powershell_profile())
+    return str(Path.home() / f".{shell}rc")
 
 
 def _this_shell() -> Shell:

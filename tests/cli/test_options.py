@@ -1,6 +1,8 @@
 """Options that come from the contract: what is new upstream is an option without an edit here."""
 
 import json
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -114,11 +116,39 @@ def test_the_shell_takes_its_completion(krea: Krea) -> None:
     """It offers the commands, as somebody sees who presses the tabulator."""
     Path("completion.bash").write_text(krea("completion", "bash").out)
     code = (
-        "source completion.bash; COMP_WORDS=(krea-aleph re); COMP_CWORD=1;"
+        "source completion.bash; COMP_WORDS=(krea-aleph reco); COMP_CWORD=1;"
         ' _krea_aleph; echo "${COMPREPLY[@]}"'
     )
     shown = subprocess.check_output(["/bin/bash", "-c", code], text=True)
     assert shown.split() == ["recover", "rescue"]
+
+
+def test_the_shell_offers_files_where_a_clip_is_wanted(krea: Krea, clip: str) -> None:
+    """What bash itself knows is not lost, as somebody sees who presses the tabulator."""
+    Path("completion.bash").write_text(krea("completion", "bash").out)
+    read, write = pty.openpty()
+    with subprocess.Popen(
+        ["/bin/bash", "--norc", "-i"],
+        stdin=write,
+        stdout=write,
+        stderr=write,
+        start_new_session=True,
+        env={**os.environ, "TERM": "dumb", "PS1": ""},
+    ):
+        os.close(write)
+        os.write(read, b"krea-aleph() { echo took-$2; }; source completion.bash\n")
+        os.write(read, b"krea-aleph run in.\t\nexit\n")
+        shown = "".join(iter(lambda: read_from(read), ""))
+    os.close(read)
+    assert f"took-{clip}" in shown
+
+
+def read_from(terminal: int) -> str:
+    """Return what was written to a terminal; nothing once nobody can write any more."""
+    try:
+        return os.read(terminal, 65536).decode()
+    except OSError:
+        return ""
 
 
 def test_a_shell_that_nobody_knows_is_asked_for(
@@ -141,3 +171,14 @@ def test_completion_is_installed_where_the_shell_looks(krea: Krea) -> None:
     path = Path(krea("completion", "fish", "--install").out.strip())
     assert path.is_relative_to(Path.home())
     assert "recover" in path.read_text()
+
+
+@pytest.mark.parametrize(("shell", "file"), [("bash", ".bashrc"), ("zsh", ".zshrc")])
+def test_a_start_up_file_that_is_changed_is_named(krea: Krea, shell: str, file: str) -> None:
+    """Once: a second time there is nothing to change."""
+    done = krea("completion", shell, "--install")
+    assert f"changed {Path.home() / file}: " in done.err
+    assert Path(done.out.strip()).read_text("utf-8").rstrip() == krea("completion", shell).out[:-1]
+    assert ("compinit" in done.err) is (shell == "zsh")
+    again = krea("completion", shell, "--install", "--json").documents[-1]
+    assert (again["path"], again["changed"]) == (done.out.strip(), None)
