@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from cyclopts import CycloptsError
+from cyclopts import CycloptsError, MissingArgumentError, UnusedCliTokensError
 
 from krea_aleph.cli import output
 from krea_aleph.cli.commands import COMMANDS, build, joined, program
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from krea_aleph import ClientOptions
+
+_MISSPELT: Final = "Did you mean"
 
 
 def run(arguments: Sequence[str], options: ClientOptions) -> int:
@@ -39,7 +41,7 @@ def _run(session: Session) -> int:
     except KeyboardInterrupt as error:
         failure = session.interruption(error)
     except CycloptsError as error:
-        failure = of_usage(str(error), _path_to_help(session.arguments))
+        failure = of_usage(_problem(error), _path_to_help(session.arguments))
     except (KreaError, OSError) as error:
         failure = session.failure(error)
     session.out.fail(failure)
@@ -54,6 +56,20 @@ def _perform(session: Session) -> int:
         bound.arguments[name] = session
     code: Any = command(*bound.args, **bound.kwargs)
     return code if isinstance(code, int) else 0
+
+
+def _problem(error: CycloptsError) -> str:
+    """Return what is wrong with a command line, in the words of who has written it."""
+    if isinstance(error, UnusedCliTokensError):
+        words = ", ".join(map(repr, error.unused_tokens or ()))
+        return f"not understood: {words}. A text with spaces in it needs quotes."
+    said = str(error)
+    if not isinstance(error, MissingArgumentError) or not error.argument or _MISSPELT in said:
+        return said
+    keyword = error.keyword or next(
+        (token.keyword for token in error.argument.tokens if token.keyword is not None), None
+    )
+    return f"{error.argument.name} is missing." if keyword is None else f"{keyword} needs a value."
 
 
 def _path_to_help(arguments: Sequence[str]) -> str:

@@ -7,12 +7,15 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from krea_aleph.cli.exits import FAILED, INTERRUPTED, USAGE, code_of
+from krea_aleph.cli.words import seconds
 from krea_aleph.errors import (
     ConfigError,
     DownloadError,
     InvalidRequestError,
     JobError,
     KreaError,
+    NotFoundError,
+    RateLimitError,
     SubmitUncertainError,
     WaitTimeoutError,
     one_line,
@@ -34,6 +37,17 @@ _HINTS: Final[Sequence[tuple[type[KreaError], str]]] = (
     (SubmitUncertainError, "Do not submit again yet: see first whether there is a job."),
     (DownloadError, _NOT_SAVED),
 )
+# What a library's caller is told, and what somebody at a prompt.
+_SAID_HERE: Final = (
+    ("Every row needs a video and a prompt.", "A video and a prompt are needed."),
+    ("Give a path to a readable file, or an open binary file.", "Give a file that can be read."),
+    ("then call again.", "then run the command again."),
+    (
+        "Call again later, after retry_after seconds where the server names them.",
+        "Run it again later.",
+    ),
+)
+_OF_SUBMITS: Final = " For a new job it means that the operation is gone."
 _ABOUT_MONEY: Final = (JobError, WaitTimeoutError, DownloadError, SubmitUncertainError)
 _IN_THE_WAY: Final = " exists"
 _CHOOSE: Final = "--exists replace overwrites it; --exists keep leaves it, and sends nothing."
@@ -42,6 +56,8 @@ _FIELD_HINTS: Final[Mapping[str, str]] = {
     "intent": "A new attempt at something else needs a name of its own.",
 }
 _NO_KEY: Final = "no API key"
+_KEY: Final = "api_key: "
+_ONE_LINE: Final = "The key is the whole token, on one line, with nothing before or behind it."
 _GIVE_KEY: Final = (
     "Set KREA_API_KEY to the whole token, or name a file that holds it: --api-key-file FILE."
 )
@@ -151,6 +167,8 @@ def _words(error: KreaError) -> tuple[str, str]:
     message = one_line(str(error.args[0]) if error.args else type(error).__name__)
     if isinstance(error, ConfigError) and message.startswith(_NO_KEY):
         return f"{_NO_KEY}: KREA_API_KEY is not set.", _GIVE_KEY
+    if isinstance(error, ConfigError) and message.startswith(_KEY):
+        return f"the API key: {message.removeprefix(_KEY)}", _ONE_LINE
     return message, _hint(error)
 
 
@@ -165,8 +183,14 @@ def _hint(error: KreaError) -> str:
     for kind, words in _HINTS:
         if isinstance(error, kind):
             return words
-    kept = [part for part in _SENTENCES.split(one_line(error.hint)) if not _CALL.search(part)]
-    return " ".join(kept)
+    if isinstance(error, RateLimitError) and error.retry_after is not None:
+        return f"Run it again in {seconds(error.retry_after)}, as the server asks."
+    hint = one_line(error.hint)
+    if isinstance(error, NotFoundError) and not error.operation.startswith("create_"):
+        hint = hint.replace(_OF_SUBMITS, "")
+    for ours, theirs in _SAID_HERE:
+        hint = hint.replace(ours, theirs)
+    return " ".join(part for part in _SENTENCES.split(hint) if not _CALL.search(part))
 
 
 def _plain(error: Exception) -> str:

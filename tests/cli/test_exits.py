@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from krea_aleph import errors
+from krea_aleph import RetryPolicy, errors
 from krea_aleph.cli import exits
 from krea_aleph.emulator import Emulator, Fault
 
-from .conftest import SCRIPT, URL, Start
+from .conftest import SCRIPT, URL, Krea, Start
 
 RUN = ("run", URL, "snow", "-o", "out.mp4")
 
@@ -28,6 +28,56 @@ def test_2_usage(program: Start) -> None:
     assert program("run", URL).code == 2
     assert program("list", KREA_API_KEY="").code == 2
     assert program(*RUN, "--ratio", "1:1").code == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("run in.mp4 snow", "--output is missing."),
+        ("run in.mp4 -o out.mp4", "PROMPT is missing."),
+        ("run in.mp4 snow -o", "-o needs a value."),
+        ("contract difff", "not understood: 'difff'. A text with spaces in it needs quotes."),
+        ("run in.mp4 snow --outptu out.mp4", "Did you mean --output instead of --outptu?"),
+        ("list --limit many", "Invalid value for --limit"),
+    ],
+)
+def test_what_is_wrong_with_a_line_is_said_in_its_words(krea: Krea, line: str, told: str) -> None:
+    """And not in those of whoever has programmed the command."""
+    done = krea(*line.split())
+    assert done.code == 2
+    assert told in done.err, done.err
+
+
+def test_hints_speak_of_commands(krea: Krea, clip: str) -> None:
+    """Nobody at a prompt makes calls, opens binary files or has rows."""
+    told = [
+        krea("run", clip, "", "-o", "out.mp4").err,
+        krea("run", "no.mp4", "snow", "-o", "out.mp4").err,
+        krea("list", base_url="http://127.0.0.1:9", retry=RetryPolicy(attempts=1)).err,
+        krea("get", "no-such-job").err,
+    ]
+    for fault in ({}, {"headers": {"retry-after": "7"}}):
+        krea.emulator.fault(Fault(operation="list_jobs", status=429, times=None, **fault))
+        told.append(krea("list", retry=RetryPolicy(attempts=1)).err)
+        krea.emulator.reset()
+    hints = [re.findall(r"^hint: +(.*)$", text, re.MULTILINE)[0] for text in told]
+    assert hints == [
+        "A video and a prompt are needed.",
+        "Give a file that can be read.",
+        "Check the network, the proxy and the base URL, then run the command again.",
+        "Check the id, the account and the base URL.",
+        "Run it again later.",
+        "Run it again in 7 s, as the server asks.",
+    ]
+
+
+@pytest.mark.parametrize("key", ["ab\nc", "Bearer ab:c"])
+def test_a_key_that_is_none_is_told_without_it(program: Start, key: str) -> None:
+    """In words that fit wherever it came from, with what a key looks like."""
+    done = program("list", KREA_API_KEY=key)
+    assert done.code == 2
+    assert "api_key" not in done.err
+    assert "The key is the whole token, on one line" in done.err
 
 
 def test_3_failed(program: Start, server: Emulator) -> None:
