@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -20,13 +21,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run an emulator until it is interrupted; 2 if it cannot be started."""
     options = vars(_parser().parse_args(arguments))
     if options.pop("list_quirks"):
-        print("\n".join(quirks_listed()))  # noqa: T201 - a program
-        return 0
+        return _list()
     try:
         serve(_introduce, options.pop("quirk"), **options)
     except KreaError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201 - a program
         return 2
+    return 0
+
+
+def _list() -> int:
+    """Print the deviations; whoever has read enough of them has closed the pipe."""
+    try:
+        print("\n".join(quirks_listed()), flush=True)  # noqa: T201 - a program
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

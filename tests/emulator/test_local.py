@@ -239,6 +239,21 @@ def test_program_with_bad_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert "delete_204" in capsys.readouterr().out
 
 
+def test_a_reader_of_the_list_who_has_enough() -> None:
+    """`python -m krea_aleph.emulator --list-quirks | head -3` is quiet."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "krea_aleph.emulator", "--list-quirks"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        check=False,
+        timeout=30,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_log_that_steers_no_terminal(krea: Any, caplog: pytest.LogCaptureFixture) -> None:
     """Whoever asks for a path cannot write on the screen of who watches the log."""
     with caplog.at_level("INFO", logger="krea_aleph.emulator"):
