@@ -42,7 +42,7 @@ class _Line:
     def text(self) -> str:
         """Return what it is now."""
         news, since = self._news, time.monotonic() - self._at
-        parts = [words.status(news.job), words.seconds(news.elapsed + since), words.faults(news)]
+        parts = [words.status(news.job), words.age(news, since), words.faults(news)]
         left = news.next_look - since
         if left >= 1:  # later looks are not told unless they have found something
             parts += [f"next look in {words.seconds(left)}"]

@@ -79,9 +79,21 @@ def faults(update: Update) -> str:
     return f"{update.poll_faults} missed look{'s' if update.poll_faults > 1 else ''}"
 
 
+def age(update: Update, since: float = 0.0) -> str:
+    """Return how long a job took, or so many seconds after the update how long it is waited for.
+
+    The two differ for a job that somebody goes on with. How long one runs that has not ended is not
+    told, since the server's clock may be another.
+    """
+    job = update.job
+    if job.finished and job.created_at is not None and job.completed_at is not None:
+        return f"took {seconds((job.completed_at - job.created_at).total_seconds())}"
+    return f"waited {seconds(update.elapsed + since)}"
+
+
 def line(update: Update) -> str:
     """Return one update as one line."""
-    parts = [status(update.job), seconds(update.elapsed), faults(update)]
+    parts = [status(update.job), age(update), faults(update)]
     if update.next_look:
         parts += [f"next look in {seconds(update.next_look)}"]
     return ", ".join(filter(None, parts))

@@ -127,7 +127,7 @@ def test_twice_quits_at_once(server: Emulator, begin: Begin) -> None:
     server.outcome(seconds=1000)
     server.fault(Fault(operation="delete_job", stall=float("inf")))
     running = begin(*RUN, "--abandon", "cancel", "--verbose")
-    running.until("queued, 0 s")
+    running.until("queued, waited 0 s")
     running.signal(signal.SIGINT)
     until_asked(server, "delete_job")  # and it hangs from here on
     running.signal(signal.SIGINT)

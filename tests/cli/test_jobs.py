@@ -16,7 +16,7 @@ def test_run_saves_the_result_and_prints_its_path(krea: Krea, clip: str) -> None
     done = krea("run", clip, "make it snow", "-o", "out.mp4")
     assert (done.code, done.out) == (0, "out.mp4\n")
     assert Path("out.mp4").stat().st_size > 0
-    assert "queued, 0 s" in done.err
+    assert "queued, waited 0 s" in done.err
     assert "saved out.mp4" in done.err
 
 
@@ -244,6 +244,15 @@ def test_wait_watch_get_and_list_tell_of_the_same_job(krea: Krea) -> None:
     assert krea("wait", job_id).out.startswith("http")
     assert "status     completed" in krea("get", job_id).out
     assert krea("list").out.split("\t")[:2] == [job_id, "completed"]
+
+
+def test_a_job_that_is_gone_on_with_does_not_begin_anew(krea: Krea) -> None:
+    """It says how long is waited for it and, when it has ended, how long it took."""
+    job_id = krea("submit", URL, "snow").out.strip()
+    krea.emulator.clock.sleep(160)
+    lines = krea("wait", job_id).err.splitlines()
+    assert lines[0].startswith(f"{job_id}: sampling, waited 0 s, next look in ")
+    assert lines[-1] == f"{job_id}: completed, took 2:50"
 
 
 def test_wait_saves_where_it_is_told(krea: Krea) -> None:

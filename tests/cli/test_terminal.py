@@ -98,12 +98,12 @@ def test_a_run(record: Record, server: Emulator, clip: str, columns: int) -> Non
     assert seen.last == (
         "uploaded 1.0 kB, RATE\n"
         "submitted as job JOB\n"
-        "JOB: completed, N s\n"
+        "JOB: completed, took N s\n"
         "downloaded 65.5 kB, RATE\n"
         "saved out.mp4, 65.5 kB"
     )
     for status in ("processing", "sampling"):
-        assert seen.saw(rf"^JOB {status}, N s(, next look in N s)?$")
+        assert seen.saw(rf"^JOB {status}, waited N s(, next look in N s)?$")
     assert not seen.saw("looking")  # nobody tells of the looks between two changes
     assert seen.cursor_shown
 
