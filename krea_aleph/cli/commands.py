@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 
 from cyclopts import App, Group, Parameter
 
+from krea_aleph import __version__
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +70,8 @@ def build(chosen: str | None = None, name: str | None = None) -> App:
         help_format="plaintext",
         help_epilogue="" if chosen else _EPILOGUE,
         help_flags=("--help", "-h"),
-        version_flags=(),
+        version=f"krea-aleph {__version__}",
+        version_flags=() if chosen else ("--version", "-V"),
         default_parameter=Parameter(negative=(), show_default=False),
         group_commands=_OTHER,
     )

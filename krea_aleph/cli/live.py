@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
 from rich.live import Live as Display
 from rich.table import Table
 from rich.text import Text
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _PER_SECOND: Final = 4
 _MOST_ROWS: Final = 10
 _SHORT_ID: Final = 8
+_WIDE: Final = 1000
+_ECHO: Final = "^C"  # what a terminal writes behind a line that moves must not wrap it
 _TO_THE_SECOND: Final = len("2026-01-31T12:00:00")
 _STYLES: Final = {"error": "bold red", "interrupted": "bold yellow"}
 
@@ -69,7 +72,10 @@ class Live(Lines):
     def __init__(self) -> None:
         super().__init__()
         self._console = Console(file=self._err.stream, highlight=False, emoji=False, markup=False)
-        self._results = Console(file=self._out.stream, highlight=False, emoji=False, markup=False)
+        # A table that is too wide is wrapped by the terminal, so that an id is copied in one piece.
+        self._results = Console(
+            file=self._out.stream, highlight=False, emoji=False, width=_WIDE, soft_wrap=True
+        )
         self._display: Display | None = None
         self._lock = threading.RLock()
         self._job: tuple[str, _Line] | None = None
@@ -159,7 +165,7 @@ class Live(Lines):
         self.close()
         shown = Table(box=None, pad_edge=False, header_style="bold")
         for name in columns:
-            shown.add_column(name, overflow="fold")  # an id that was cut is of no use
+            shown.add_column(name)
         for row in rows:
             shown.add_row(*(_cell(name, row.get(name)) for name in columns))
         with _forgiving(self._out):
@@ -202,7 +208,8 @@ class Live(Lines):
             if self._job is not None:
                 job_id, line = self._job
                 lines += [_fitting(f"{job_id[:_SHORT_ID]} {line.text()}")]
-            return Group(*([self._crowd()] if self._crowded else []), *lines)
+            shown = Group(*([self._crowd()] if self._crowded else []), *lines)
+            return Constrain(shown, max(1, self._console.width - len(_ECHO)))
 
     def _crowd(self) -> RenderableType:
         """Return a batch's table: how many, and those in flight."""

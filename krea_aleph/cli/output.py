@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _LONG_PAUSE: Final = 10.0
 _MOST_REPEATED: Final = 20
+_KEY_FROM_STDIN: Final = " --api-key-file - "
 
 
 class Writer(Protocol):
@@ -351,6 +352,8 @@ def told(failure: Failure) -> list[tuple[str, str]]:
     if failure.candidates:
         rows += [("perhaps", ", ".join(failure.candidates))]
     rows += [("go on", command) for command in failure.go_on]
+    if any(f"{command} ".count(_KEY_FROM_STDIN) for command in failure.go_on):
+        rows += [("stdin", "the key is read from the standard input again")]
     return rows
 
 

@@ -53,6 +53,19 @@ def test_a_command_to_copy_steers_no_terminal_and_means_the_same(
     assert words.decode().split("\0")[:3] == ["run", URL, prompt]
 
 
+def test_a_command_that_reads_the_key_from_stdin_says_so(
+    krea: Krea, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who copies it would else sit before a silent prompt."""
+    krea.emulator.outcome(seconds=1e6)
+    monkeypatch.setattr("sys.stdin", io.StringIO(krea.emulator.key))
+    stdin = ("--api-key-file", "-")
+    done = krea("run", URL, "snow", "-o", "o.mp4", "--wait-timeout", "1", *stdin)
+    assert done.err.endswith(
+        " --api-key-file -\nstdin:     the key is read from the standard input again\n"
+    )
+
+
 def test_a_name_that_is_no_text_can_be_copied_too() -> None:
     """Bytes of a file's name that are no letters come back as they were."""
     line = joined(["\udcff.mp4", "a b"])

@@ -25,6 +25,7 @@ from .conftest import PROGRAM, URL
 ROWS = 24
 ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # What moves shows the beginning of an id.
+SHORT = 8
 SHORT_ID = re.compile(r"^[0-9a-f]{8}(?= )", re.MULTILINE)
 
 
@@ -137,6 +138,9 @@ def test_a_terminal_that_is_too_narrow(record: Record, server: Emulator, clip: s
     assert seen.code == 0
     assert seen.last.endswith("saved out.mp4, 65.5 kB")
     assert seen.saw("…$")
+    moving = {line for frame in seen.frames for line in frame.splitlines() if line.endswith("…")}
+    shown = max(map(len, moving)) - len("JOB") + SHORT  # the terminal's own ^C still fits behind it
+    assert shown == 20 - len("^C")
 
 
 def test_an_error(record: Record, server: Emulator) -> None:
@@ -171,3 +175,11 @@ def test_a_list_on_a_terminal_is_a_table(record: Record, server: Emulator) -> No
         aleph.submit(URL, "snow")
     seen = record(80, "list")
     assert re.fullmatch(r"id +status +created_at\nJOB +\w+ +[\d-]+ [\d:]+", seen.last), seen.last
+
+
+def test_an_id_in_a_narrow_table_is_whole(record: Record, server: Emulator) -> None:
+    """The terminal wraps the line, so that what is copied has no end of line in it."""
+    with server.aleph() as aleph:
+        aleph.submit(URL, "snow")
+    seen = record(30, "list")
+    assert re.fullmatch(r"JOB +\w+ +[\d-]+ [\d:]+", seen.last.splitlines()[1]), seen.last
