@@ -47,6 +47,11 @@ class Faults:
         with self._lock:
             self._armed.append(_Armed(fault))
 
+    def unused(self) -> list[Fault]:
+        """Return those that have happened to no call."""
+        with self._lock:
+            return [armed.fault for armed in self._armed if not armed.hits]
+
     def clear(self) -> None:
         """Forget all of them."""
         with self._lock:

@@ -240,6 +240,11 @@ class Emulator:
             raise InvalidRequestError("operation", problem)
         self._faults.add(fault)
 
+    @property
+    def unused_faults(self) -> list[Fault]:
+        """The faults that have happened to no call: a test that has set one may prove nothing."""
+        return self._faults.unused()
+
     def outcome(
         self,
         *,

@@ -191,25 +191,58 @@ def test_names() -> None:
             _ = module.nothing
 
 
-def test_fixture(tmp_path: Path) -> None:
-    """The pytest fixture gives an emulator with the options of the marker."""
-    (tmp_path / "test_it.py").write_text(
-        "import pytest\n"
-        "def test_plain(krea_emulator):\n"
-        "    assert krea_emulator.concurrency == 8\n"
-        "@pytest.mark.krea_emulator(concurrency=2)\n"
-        "def test_marked(krea_emulator):\n"
-        "    assert krea_emulator.concurrency == 2\n"
-    )
+def run_tests(folder: Path, text: str) -> str:
+    """Run tests with the plugin alone, and return what pytest says."""
+    (folder / "test_it.py").write_text(text)
     options = ["--strict-markers", "-q", "-p", "krea_aleph.pytest_plugin", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, str(tmp_path), "--rootdir", str(tmp_path)],
+        [sys.executable, "-m", "pytest", *options, str(folder), "--rootdir", str(folder)],
         capture_output=True,
         text=True,
         check=False,
         env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
     )
-    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_fixture(tmp_path: Path) -> None:
+    """The pytest fixture gives an emulator with the options of the marker."""
+    told = run_tests(
+        tmp_path,
+        "import pytest\n"
+        "def test_plain(krea_emulator):\n"
+        "    assert krea_emulator.concurrency == 8\n"
+        "@pytest.mark.krea_emulator(concurrency=2)\n"
+        "def test_marked(krea_emulator):\n"
+        "    assert krea_emulator.concurrency == 2\n",
+    )
+    assert "2 passed" in told, told
+    assert "warning" not in told
+
+
+def test_fixture_that_is_held_wrongly(tmp_path: Path) -> None:
+    """A misspelt option is answered with the nearest one, a fault that never happens is told."""
+    told = run_tests(
+        tmp_path,
+        "import pytest\n"
+        "from krea_aleph.testing import Fault\n"
+        "def test_fault(krea_emulator):\n"
+        "    krea_emulator.fault(Fault(operation='get_job', nth=3, status=500))\n"
+        "@pytest.mark.krea_emulator(credit=1)\n"
+        "def test_marked(krea_emulator):\n"
+        "    pass\n",
+    )
+    assert "1 passed, 1 warning, 1 error" in told, told
+    assert "KreaWarning: faults that never happened: call 3 of get_job\n" in told
+    assert "the marker krea_emulator has no option 'credit'; did you mean 'credits'?" in told
+
+
+def test_faults_that_have_happened(krea: Any) -> None:
+    """Only those that hit no call are unused."""
+    for operation in ("get_job", "list_jobs"):
+        krea.emulator.fault(Fault(operation=operation, status=500))
+    krea.http.get("/jobs")
+    assert [fault.operation for fault in krea.emulator.unused_faults] == ["get_job"]
 
 
 def test_program() -> None:
