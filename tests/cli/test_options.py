@@ -120,7 +120,7 @@ def test_the_shell_takes_its_completion(krea: Krea) -> None:
         ' _krea_aleph; echo "${COMPREPLY[@]}"'
     )
     shown = subprocess.check_output(["/bin/bash", "-c", code], text=True)
-    assert shown.split() == ["recover", "rescue"]
+    assert shown.split() == ["recover"]
 
 
 def test_the_shell_offers_files_where_a_clip_is_wanted(krea: Krea, clip: str) -> None:
