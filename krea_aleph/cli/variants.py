@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _UNKNOWN: Final = ("posting", "unknown", "parked")
 _TWICE: Final = "--new said twice pays for another one all the same."
 # How long another process may take between giving a file its name and writing that down.
-_LOOKS: Final = 50
+_LOOKS: Final = 30
 _PAUSE: Final = 0.1
 
 
@@ -131,12 +131,11 @@ def note_saved(store: Store, account: str, intent: str, path: object) -> None:
 
 def saved_meanwhile(store: Store, account: str, intent: str, where: str) -> bool:
     """Whether another process has saved the result of a variant there, or is about to say so."""
-    ours = _process(store.holder())
     for _ in range(_LOOKS):
         record = store.read(account, intent)
         if Variant(intent, record).is_saved_to(where):
             return True
-        if record is None or _process(record.holder) == ours or not store.alive(record.holder):
+        if record is None or not store.alive(record.holder):
             return False
         time.sleep(_PAUSE)
     return False
@@ -154,10 +153,6 @@ def _refusal(field: str, problem: str, job: Job, hint: str = _TWICE) -> InvalidR
     error = InvalidRequestError(field, problem, hint=hint)
     error.job_id, error.resubmit = job.id, "never"
     return error
-
-
-def _process(holder: str) -> str:
-    return holder.partition(":")[0]
 
 
 def _parent(path: str) -> str:
