@@ -6,6 +6,7 @@ end bring their own.
 """
 
 import ipaddress
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -60,6 +61,13 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.upper().startswith(_SETTINGS):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _own_engine_log() -> Iterator[None]:
+    """Let the durable engine write to no stream of an earlier test, which is closed by now."""
+    yield
+    logging.getLogger("dbos").handlers.clear()
 
 
 @pytest.fixture(scope="session")
