@@ -76,7 +76,7 @@ def test_an_empty_balance_ends_it(krea: Krea, shots: str) -> None:
     krea.emulator.credits = 1
     done = krea("batch", shots, "--out", "o", "--max-inflight", "1")
     assert done.code == 6
-    assert done.out == "o/snow.mp4\n"
+    assert len(done.out.splitlines()) == 1
     assert done.err.endswith("1 done, 0 failed\n")
     assert krea.emulator.accepted == 1
 
