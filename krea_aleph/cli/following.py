@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from krea_aleph.cli import documents, words
+from krea_aleph.cli.exits import DONE, FAILED
 from krea_aleph.cli.params import FILES, Common, Exists, Patience
 from krea_aleph.cli.session import Session
 from krea_aleph.errors import InvalidRequestError
@@ -124,7 +125,7 @@ def cancel(
     with session.client(common or Common()) as aleph:
         result = aleph.cancel(job)
     session.out.result(documents.cancellation(result), result.outcome.replace("_", " "))
-    return 3 if result.outcome in {"refused", "unknown"} else 0
+    return FAILED if result.outcome in {"refused", "unknown"} else DONE
 
 
 def download(
