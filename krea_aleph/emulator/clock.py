@@ -31,6 +31,7 @@ import sniffio
 from attrs import define, field
 
 from krea_aleph.clocks import sleeper
+from krea_aleph.emulator.diligence import Diligence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Hashable
@@ -43,10 +44,8 @@ GRACE: Final = 0.05
 """Real seconds after which a thread that left the clock alone no longer holds time back."""
 LOOP_GRACE: Final = 0.5
 """The same for an event loop that does not go round, for example because it is blocked."""
-PATIENCE: Final = 3.0
+PATIENCE: Final = 10.0
 """Real seconds after which a thread that is at work, but not with the clock, holds it no longer."""
-AT_WORK: Final = 0.1
-"""The share of a processor from which on a process counts as computing."""
 ROUNDS: Final = 10
 """How often a loop goes round undisturbed before its tasks count as settled."""
 
@@ -72,19 +71,6 @@ class _Host:
         """Let time pass without it if it has left the clock alone for the grace period."""
         if now >= self.awake_until:
             self.rest()
-
-
-class _Diligence:
-    """Whether this process has computed, or was kept from it, since this was made."""
-
-    def __init__(self) -> None:
-        self._at, self._used = time.monotonic(), time.process_time()
-
-    def seen(self) -> bool:
-        """Compare with the beginning; a look that comes late says that processors are short."""
-        passed = time.monotonic() - self._at
-        used = time.process_time() - self._used
-        return used > AT_WORK * passed or passed > 2 * GRACE
 
 
 @define(order=True)
@@ -381,12 +367,12 @@ class VirtualClock:
         with self._lock:
             if self._timer is not None:
                 return
-            self._timer = threading.Timer(GRACE, self._check_again, [_Diligence()])
+            self._timer = threading.Timer(GRACE, self._check_again, [Diligence(2 * GRACE)])
             self._timer.name = "krea-aleph-virtual-clock"
             self._timer.daemon = True
             self._timer.start()
 
-    def _check_again(self, diligence: _Diligence) -> None:
+    def _check_again(self, diligence: Diligence) -> None:
         with self._lock:
             self._timer = None
             if not diligence.seen():
