@@ -11,7 +11,8 @@ threads, tasks of several event loops, an emulator) sees the same, consistent ti
   without touching the clock. As long as this process computes, or the machine is so busy that it
   hardly can, that may last up to `PATIENCE`: whoever waits for a processor is not at rest.
 * A sleeper that has been woken counts as awake from the moment of the jump, before it really runs.
-* While nobody sleeps, time moves for scheduled calls only after `GRACE` real seconds of quiet.
+* While nobody sleeps, time moves for scheduled calls only after `GRACE` real seconds of quiet,
+  understood in the same way.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ GRACE: Final = 0.05
 """Real seconds after which a thread that left the clock alone no longer holds time back."""
 LOOP_GRACE: Final = 0.5
 """The same for an event loop that does not go round, for example because it is blocked."""
-PATIENCE: Final = 10.0
+PATIENCE: Final = 5.0
 """Real seconds after which a thread that is at work, but not with the clock, holds it no longer."""
 ROUNDS: Final = 10
 """How often a loop goes round undisturbed before its tasks count as settled."""
@@ -120,7 +121,7 @@ class VirtualClock:
         self._order = itertools.count()
         self._hosts: dict[Hashable, _Host] = {}
         self._timer: threading.Timer | None = None
-        self._used = 0.0  # when somebody was last busy, in real seconds
+        self._stranger = _Host(lambda: True)  # who was busy may go on, and is not known to sleep
 
     def monotonic(self) -> float:
         """Return the virtual seconds since the clock was made."""
@@ -197,12 +198,14 @@ class VirtualClock:
     def _leave(self) -> None:
         with self._lock:
             self._busy -= 1
-            self._used = time.monotonic()
+            self._mark_awake(self._stranger)
 
     def _add(self, seconds: float, wake: Callable[[], object], host: _Host | None) -> _Entry:
         with self._lock:
             entry = _Entry(self._elapsed + seconds, next(self._order), wake, host)
             heapq.heappush(self._entries, entry)
+            if host is not None:
+                self._mark_awake(host)  # until it rests: a bell may end the pause at once
         return entry
 
     def _host(self) -> _Host:
@@ -328,7 +331,7 @@ class VirtualClock:
             self._drop_cancelled()
             if self._busy or not self._entries or math.isinf(self._entries[0].when):
                 return []
-            if self._anybody_awake() or self._recently_used_without_sleepers():
+            if self._anybody_awake() or self._a_stranger_may_be_awake():
                 self._check_again_later()
                 return []
             self._elapsed = max(self._elapsed, self._entries[0].when)
@@ -356,11 +359,11 @@ class VirtualClock:
         now = time.monotonic()
         return any(host.patience_until > now for host in self._hosts.values())
 
-    def _recently_used_without_sleepers(self) -> bool:
+    def _a_stranger_may_be_awake(self) -> bool:
         """Say whether somebody unknown may still be at work: nobody sleeps, but things happen."""
         if any(entry.host is not None and not entry.cancelled for entry in self._entries):
             return False
-        return time.monotonic() < self._used + GRACE
+        return time.monotonic() < self._stranger.patience_until
 
     def _check_again_later(self) -> None:
         """Look again after the grace period, in case a host stays away for good."""
@@ -381,7 +384,7 @@ class VirtualClock:
 
     def _give_up_absent(self) -> None:
         now = time.monotonic()
-        for host in self._hosts.values():
+        for host in (*self._hosts.values(), self._stranger):
             host.give_up(now)
 
 

@@ -36,7 +36,7 @@ def _is_clear(error: StepError) -> bool:
     return error.step in EXIT_CODES and said.isascii() and not _UNCLEAR.match(said)
 
 
-@pytest.mark.parametrize("every", [13, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [23, pytest.param(1, marks=pytest.mark.long)])
 def test_no_document_gets_through_the_parts_that_read_it(
     every: int, tmp_path: Path, rules: Rules
 ) -> None:
@@ -83,7 +83,7 @@ def _ends(
     return zip(several, map(json.loads, done.stdout.splitlines()), strict=True)
 
 
-@pytest.mark.parametrize("every", [600, pytest.param(9, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [900, pytest.param(9, marks=pytest.mark.long)])
 def test_no_document_gets_through_the_pipeline(
     every: int, checkout: Checkout, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from weather.every_kind import KINDS
 from weather.play import play_many
 
 FIRST = int(os.environ.get("WEATHER_FIRST_SEED", "1"))
-RUNS, BATCH = 300, 100
+RUNS, BATCH = 120, 60
 LONG_RUNS, LONG_BATCH = 10_000, 500
 
 
