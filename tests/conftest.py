@@ -47,6 +47,11 @@ def _without_marks(schema: Any) -> None:
             _without_marks(part)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the pictures of the docs be drawn anew, by the tests that look at what they show."""
+    parser.addoption("--pictures", action="store_true", help="draw the pictures of the docs")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _no_end() -> None:
     """Let the pinned contract announce no end, whatever it does."""
