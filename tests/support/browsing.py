@@ -147,3 +147,19 @@ def draw(page: Page, name: str) -> Path:
     path = DOCS / f"{name}.png"
     look(page, name).quantize(96, dither=Image.Dither.NONE).save(path, optimize=True)
     return path
+
+
+def until(page: Page, condition: str) -> None:
+    """Wait until something is so in a page, looked at with each of its frames.
+
+    Playwright's own way runs text as a program, which the pages' policies forbid.
+    """
+    page.evaluate(f"""() => new Promise((done, fail) => {{
+        const end = performance.now() + {_MILLISECONDS};
+        const look = () => {{
+            if ({condition}) done();
+            else if (performance.now() > end) fail(new Error({condition!r}));
+            else requestAnimationFrame(look);
+        }};
+        look();
+    }})""")
