@@ -51,6 +51,7 @@ COMMANDS: Final = (
     Command("download", "following:download", _FILES, "Save the result of a job that is done."),
     Command("upload", "uploading:upload", _FILES, "Upload a file, to use it in several jobs."),
     Command("batch", "many:batch", _FILES, "Restyle all clips of a manifest."),
+    Command("compare", "looking:compare", _FILES, "Show two clips in step, in one page."),
     Command("worker", "durably:worker", _ENGINE, "Work on enqueued jobs, through any crash."),
     Command("enqueue", "durably:enqueue", _ENGINE, "Hand a job over to the workers."),
     Command("status", "durably:status", _ENGINE, "Show how enqueued jobs stand."),

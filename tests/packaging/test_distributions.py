@@ -105,8 +105,11 @@ def test_the_wheel_holds_the_library_and_nothing_else(wheel: Path) -> None:
     assert {"krea_aleph/py.typed", "krea_aleph_api/py.typed"} <= names
     assert {name.partition("/")[0] for name in names} == {"krea_aleph", "krea_aleph_api", info}
     assert {PurePath(name).suffix for name in names - {f"{info}/{name}" for name in told}} <= {
-        ".py",
+        ".css",
+        ".html",
+        ".js",
         ".json",
+        ".py",
         ".toml",
         ".typed",
     }

@@ -145,7 +145,7 @@ def look(page: Page, name: str) -> Image.Image:
 def draw(page: Page, name: str) -> Path:
     """Take the picture of a page that the docs show, small enough to be kept with them."""
     path = DOCS / f"{name}.png"
-    look(page, name).quantize(96, dither=Image.Dither.NONE).save(path, optimize=True)
+    look(page, name).quantize(256, Image.Quantize.FASTOCTREE).save(path, optimize=True)
     return path
 
 

@@ -44,6 +44,7 @@ CORE = """
     _columns
     _tables
     manifest
+    pages
     _exchange
     _progress
     _paging
