@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from krea_aleph import _intents, _wire
 from krea_aleph._assets import give_back
 from krea_aleph._exchange import tell
-from krea_aleph._journal import Attempt, last_attempt, note_saved
+from krea_aleph._journal import Attempt, last_attempt, note_end
 from krea_aleph._results import go_through
 from krea_aleph._steps import call, now, overhearing, sleep
 from krea_aleph._submit import ask_leave, prepare, request_for, sign_all, start, upload_all
@@ -23,7 +23,6 @@ from krea_aleph.errors import (
     KreaError,
     KreaWarning,
     RateLimitError,
-    StoreError,
     from_job,
 )
 from krea_aleph.models import Saved
@@ -72,6 +71,7 @@ def perform(run: Run, entry: Entry) -> Steps[None]:
     except KreaError as error:
         job = getattr(error, "job", None) or entry.job
         outcome = Failed(wish.index, wish.item, job, error)
+        yield from _note(run, entry, job, error=error)
     except KreaWarning as warning:  # whoever makes it an error wants nothing sent
         outcome = Failed(wish.index, wish.item, None, InvalidRequestError("request", str(warning)))
     except Exception as error:  # noqa: BLE001 - a bug, or an error of a callable of the user's
@@ -90,7 +90,8 @@ def _bring(run: Run, entry: Entry) -> Steps[Saved]:
         return standing
     config = run.config
     intent = None if config.store is None else standing.attempt.intent
-    draft = entry.wish.draft._replace(intent=intent)
+    where = run.folder.path(entry.wish.place)
+    draft = entry.wish.draft._replace(intent=intent, output=where)
     prepared = yield from prepare(config, lambda: draft)
     lease = Lease(config.uploads, keep=not run.options.delete_uploads)
     getting = _get(run, entry, prepared, standing, lease)
@@ -105,7 +106,7 @@ def _bring(run: Run, entry: Entry) -> Steps[Saved]:
         raise
     finally:
         lease.end()
-    yield from _note(run, entry, saved)
+    yield from _note(run, entry, saved.job or entry.job, path=saved.path)
     return saved
 
 
@@ -317,13 +318,7 @@ def _saw(run: Run, entry: Entry, update: Update) -> Steps[None]:
         run.move(entry, "saving")
 
 
-def _note(run: Run, entry: Entry, saved: Saved) -> Steps[None]:
-    """Write down where the result is. It is there also when that fails."""
-    store = run.config.store
-    if store is None or not entry.leads:
-        return
-    try:
-        yield from call(partial(note_saved, store, run.config.account, entry.intent, saved.path))
-    except StoreError as error:
-        job_id = None if entry.job is None else entry.job.id
-        yield from tell(run.config, "store_failed", job_id=job_id, error=type(error).__name__)
+def _note(run: Run, entry: Entry, job: Job | None, **end: Any) -> Steps[None]:
+    """Write down how it ended. A result is there also when that fails."""
+    if run.config.store is not None and entry.leads:
+        yield from note_end(run.config, entry.intent, job=job, **end)

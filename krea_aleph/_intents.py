@@ -36,6 +36,7 @@ from krea_aleph.errors import (
     StoreError,
     SubmitUncertainError,
 )
+from krea_aleph.notes import begun
 from krea_aleph.store import Record
 
 TYPE_CHECKING = False
@@ -104,7 +105,7 @@ def claim(config: Config, store: Store, wanted: Record) -> Steps[Claim]:
             return Claim(store, record)
         busy = bool(record.holder) and (yield from call(partial(store.alive, record.holder)))
         if not busy:
-            mine = yield from _take(store, record, holder)
+            mine = yield from _take(store, replace(record, note=wanted.note), holder)
             if mine is not None:
                 return Claim(store, mine)
         yield from patience.pause()
@@ -181,6 +182,7 @@ def record_of(prepared: Prepared) -> Record:
         intent=checked.intent or f"auto:{secrets.token_hex(16)}",
         fingerprint=checked.fingerprint,
         fields=prepared.digests(),
+        note=prepared.note(),
     )
 
 
@@ -302,10 +304,15 @@ def _note_accepted(config: Config, mine: Claim, job: Job) -> Steps[None]:
     """Write down which job it became. A job that is paid for is handed out all the same."""
     mine.job_id = job.id
     try:
-        yield from call(partial(mine.write, phase="accepted", job_id=job.id))
+        yield from call(partial(mine.write, **_accepted(mine, job)))
     except StoreError as error:
         yield from tell(config, "store_failed", job_id=job.id, error=type(error).__name__)
     yield from expect(config, mine.record.nonce, job.id)
+
+
+def _accepted(mine: Claim, job: Job) -> dict[str, str]:
+    """Return what changes in the record of an intent that has become a job."""
+    return {"phase": "accepted", "job_id": job.id, "note": begun(mine.record.note, job)}
 
 
 def let_go(config: Config, mine: Claim) -> None:
@@ -408,7 +415,7 @@ def _alone(mine: Claim) -> Steps[bool]:
 
 
 def _adopted(config: Config, mine: Claim, job: Job) -> Steps[Job]:
-    yield from call(partial(mine.write, phase="accepted", job_id=job.id))
+    yield from call(partial(mine.write, **_accepted(mine, job)))
     yield from expect(config, mine.record.nonce, job.id)
     yield from tell(config, "recovered", job_id=job.id)
     return job

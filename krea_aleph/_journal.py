@@ -7,15 +7,19 @@ The first attempt at an item is journalled under its intent, the next ones under
 from __future__ import annotations
 
 import itertools
-import os
-from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
-from krea_aleph.models import ObjectAddress
+from krea_aleph._exchange import tell
+from krea_aleph._steps import call
+from krea_aleph.errors import KreaError, StoreError
+from krea_aleph.notes import place_text, write_end
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from krea_aleph.models import Place
+    from krea_aleph._config import Config
+    from krea_aleph._steps import Steps
+    from krea_aleph.models import Job, Place, Saved
     from krea_aleph.store import Record, Store
 
 
@@ -42,7 +46,7 @@ class Attempt(NamedTuple):
 
     def was_saved_to(self, place: Place) -> bool:
         """Whether its result was saved there."""
-        return self.record is not None and self.record.path == _text(place)
+        return self.record is not None and self.record.path == place_text(place)
 
 
 def last_attempt(store: Store | None, account: str, intent: str) -> Attempt:
@@ -59,16 +63,31 @@ def last_attempt(store: Store | None, account: str, intent: str) -> Attempt:
     return last
 
 
-def note_saved(store: Store, account: str, intent: str, place: Place) -> None:
-    """Write down where the result of an attempt is. This blocks, briefly."""
-    while (record := store.read(account, intent)) is not None:
-        saved = replace(record, path=_text(place))
-        if record == saved or store.write(saved) is not None:
-            return
+def note_end(
+    config: Config,
+    intent: str,
+    *,
+    job: Job | None,
+    path: Place | None = None,
+    error: KreaError | None = None,
+) -> Steps[None]:
+    """Write down how an attempt has ended. What was paid for is there also when that fails."""
+    if config.store is None:
+        return
+    end = partial(write_end, config.store, config.account, intent, job=job, path=path, error=error)
+    try:
+        yield from call(end)
+    except StoreError as problem:
+        job_id = None if job is None else job.id
+        yield from tell(config, "store_failed", job_id=job_id, error=type(problem).__name__)
 
 
-def _text(place: Place) -> str:
-    """Return a place as every store can keep it; a name that is no text loses some of itself."""
-    if isinstance(place, ObjectAddress):
-        return str(place)
-    return os.fspath(place.absolute()).encode(errors="replace").decode()
+def noting_end(config: Config, intent: str, going: Steps[Saved]) -> Steps[Saved]:
+    """Go the whole way to a result, and write down how that has ended."""
+    try:
+        saved = yield from going
+    except KreaError as error:
+        yield from note_end(config, intent, job=getattr(error, "job", None), error=error)
+        raise
+    yield from note_end(config, intent, job=saved.job, path=saved.path)
+    return saved

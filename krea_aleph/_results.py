@@ -28,7 +28,7 @@ from krea_aleph.errors import (
     from_job,
     retry_after,
 )
-from krea_aleph.models import Job
+from krea_aleph.models import Job, ObjectAddress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from krea_aleph._saving import Destination, PartFile
     from krea_aleph._steps import Response, Steps
     from krea_aleph._wire import Draft
-    from krea_aleph.models import Exists, JobRef, Saved, StrPath
+    from krea_aleph.models import Exists, JobRef, Place, Saved, StrPath
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 5
@@ -59,6 +59,7 @@ def transform(
     wait_timeout: float | None,
     webhook_url: str | None,
     keep_upload: bool = True,
+    intent: str | None = None,
 ) -> Steps[Saved]:
     """Go the whole way: check where the result goes, submit, wait, download."""
     check_timeout(wait_timeout)
@@ -72,10 +73,25 @@ def transform(
     yield from announce(config, *operations(config), *deleting)
     lease = Lease(config.uploads, keep=keep_upload)
     try:
-        submitting = submit(config, ask, webhook_url, lease)
-        return (yield from go_through(config, submitting, target, wait_timeout, lease))
+        submitting = submit(
+            config, lambda: ask()._replace(output=_where(target)), webhook_url, lease
+        )
+        going = go_through(config, submitting, target, wait_timeout, lease)
+        if intent is not None:
+            from krea_aleph._journal import noting_end  # noqa: PLC0415 - most have no intent
+
+            going = noting_end(config, intent, going)
+        return (yield from going)
     finally:
         lease.end()
+
+
+def _where(target: Any) -> Place:
+    """Return where results go: an exact name, or a folder."""
+    place: Place = target.folder
+    if target.name is None:
+        return place
+    return place.beside(target.name) if isinstance(place, ObjectAddress) else place / target.name
 
 
 def go_through(

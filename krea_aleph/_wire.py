@@ -14,6 +14,7 @@ from functools import cache
 from hashlib import sha256
 from os import PathLike, fsdecode
 from os.path import join
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from krea_aleph._drift import Known, Unknown
-    from krea_aleph.models import BucketAccess, JobRef, Media
+    from krea_aleph.models import BucketAccess, JobRef, Media, Place
     from krea_aleph_api.options import AlephOptions as AlephOptions
 
 _URL_SCHEMES: Final = ("https:", "http:", "data:")
@@ -42,6 +43,7 @@ _LONGEST_PROMPT_UNITS: Final = 1000
 _LONGEST_INTENT: Final = 500
 # The operation that pays, by its id in the contract.
 SUBMIT: Final = "create_aleph_job"
+_NOTHING: Final[Mapping[Pending, Any]] = MappingProxyType({})
 _VIDEO: Final = "video"
 _PROMPT: Final = "prompt"
 
@@ -53,6 +55,16 @@ class Prepared(NamedTuple):
     sources: Mapping[Pending, Source]
     warnings: tuple[str, ...]
     cautions: tuple[Caution, ...] = ()
+    given: Mapping[Pending, Any] = _NOTHING
+    output: Place | None = None
+
+    def note(self) -> str:
+        """Return what is kept of it for people to look at."""
+        from krea_aleph.notes import asked, given
+        from krea_aleph_api.constraints import PROMPT, VIDEO
+
+        names = {place: given(file) for place, file in self.given.items()}
+        return asked(_replace(self.checked.body, names), VIDEO, PROMPT, self.output)
 
     def warn(self) -> None:
         """Warn about what may go wrong, at the line of the caller."""
@@ -81,6 +93,8 @@ class Draft(NamedTuple):
         cautions: What works, and is going to end.
         intent: The intent that it is to be submitted under, if any.
         storage: How buckets are reached, if not as the environment says.
+        given: The files as they were given, by placeholder.
+        output: Where the result is to go, if it is to be saved.
     """
 
     body: Mapping[str, Any]
@@ -90,6 +104,8 @@ class Draft(NamedTuple):
     cautions: tuple[Caution, ...] = ()
     intent: str | None = None
     storage: BucketAccess | None = None
+    given: Mapping[Pending, Any] = _NOTHING
+    output: Place | None = None
 
     def settled(self) -> Draft:
         """Return it with all inspected that has to be looked at once only. This blocks.
@@ -151,7 +167,7 @@ class Draft(NamedTuple):
             account=self.account,
             intent=self.intent,
         )
-        return Prepared(checked, sources, self.warnings, self.cautions)
+        return Prepared(checked, sources, self.warnings, self.cautions, self.given, self.output)
 
 
 def draft(
@@ -212,7 +228,8 @@ def draft(
         _check_json(names.get(name, name), value)
     told = set() if checks == "off" else {problem.field for problem in found}
     cautions = (*_deprecated(body, names), *_renamed(body.keys() - told, names))
-    return Draft(body, collector.files, warnings, account, cautions, intent, storage)
+    files = collector.files
+    return Draft(body, files, warnings, account, cautions, intent, storage, given=files)
 
 
 class _Media:

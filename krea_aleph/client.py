@@ -303,6 +303,7 @@ class Aleph(_Client):
             wait_timeout=wait_timeout,
             webhook_url=webhook_url,
             keep_upload=keep_upload,
+            intent=intent,
         )
         return self._driver.run(operation, on_update)
 
@@ -795,6 +796,7 @@ class AsyncAleph(_Client):
             wait_timeout=wait_timeout,
             webhook_url=webhook_url,
             keep_upload=keep_upload,
+            intent=intent,
         )
         return await self._driver.run(operation, on_update)
 

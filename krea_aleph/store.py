@@ -18,6 +18,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final, Literal, Protocol, Self, TypeAlias
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 Phase: TypeAlias = Literal["new", "posting", "unknown", "parked", "accepted"]
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _BUSY_SECONDS: Final = 30.0
 _BUSY_PAUSE: Final = 0.01
 # The lowest byte of an error's code says what it is, and the others which kind of that.
@@ -51,6 +52,7 @@ CREATE TABLE records (
     path TEXT,
     version INTEGER NOT NULL,
     updated_at REAL NOT NULL,
+    note TEXT,
     PRIMARY KEY (account, intent)
 );
 CREATE UNIQUE INDEX records_job ON records (account, job_id) WHERE job_id IS NOT NULL;
@@ -68,23 +70,29 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_job ON deliveries (account, job_id);
 CREATE INDEX deliveries_age ON deliveries (touched_at);
 """
+# What each version has beside the one before it.
+_SINCE: Final = {2: "ALTER TABLE records ADD COLUMN note TEXT"}
 _READ: Final = "SELECT * FROM records WHERE account = ? AND intent = ?"
 _BY_NONCE: Final = "SELECT * FROM records WHERE nonce = ?"
 _FIND: Final = (
     "SELECT records.* FROM records, json_each(?) AS phases"
     " WHERE account = ? AND phase = phases.value ORDER BY updated_at"
 )
+_NOTED: Final = (
+    "SELECT * FROM records WHERE note IS NOT NULL OR path IS NOT NULL ORDER BY updated_at"
+)
 _CLAIMED: Final = (
     "SELECT job_id FROM records, json_each(?) AS asked WHERE account = ? AND job_id = asked.value"
 )
 _INSERT: Final = """
 INSERT INTO records VALUES (:account, :intent, :fingerprint, :fields, :phase, :holder, :mark,
-    :nonce, :job_id, :path, :version, :updated_at)
+    :nonce, :job_id, :path, :version, :updated_at, :note)
 ON CONFLICT (account, intent) DO NOTHING
 """
 _UPDATE: Final = """
 UPDATE records SET fingerprint = :fingerprint, fields = :fields, phase = :phase, holder = :holder,
-    mark = :mark, job_id = :job_id, path = :path, version = :version, updated_at = :updated_at
+    mark = :mark, job_id = :job_id, path = :path, version = :version, updated_at = :updated_at,
+    note = :note
 WHERE account = :account AND intent = :intent AND version = :version - 1
 """
 _TAKE_TURN: Final = """
@@ -127,6 +135,7 @@ class Record:
         path: Where the result was saved, once it was.
         version: How often it has been written; 0 for a record that is not stored yet.
         updated_at: Unix time in seconds of the last writing.
+        note: What people are shown of it, as JSON; see `krea_aleph.notes`.
     """
 
     account: str
@@ -141,6 +150,7 @@ class Record:
     path: str | None = None
     version: int = 0
     updated_at: float = 0.0
+    note: str | None = field(default=None, repr=False)
 
     def uncertain(self) -> SubmitUncertainError:
         """Return the error that ``recover`` and ``adopt`` need, for a submit that is still open.
@@ -182,6 +192,10 @@ class Store(Protocol):
 
     def find(self, account: str, phases: Collection[str]) -> list[Record]:
         """Return an account's records in some phases, the longest untouched first."""
+        ...
+
+    def noted(self) -> list[Record]:
+        """Return what can be shown of all accounts: records with a note or a path, oldest first."""
         ...
 
     def write(self, record: Record) -> Record | None:
@@ -244,6 +258,11 @@ class SQLiteStore:
     locks tell the living from the dead. The file must be on a disk that survives what the program
     must survive: in a container, on a volume.
 
+    Args:
+        path: The file, which is made unless it is there.
+        notes: Whether it keeps prompts, names of clips and outcomes, so that `krea_aleph.pages`
+            can show them; without them it has digests only.
+
     Example:
         >>> from tempfile import mkdtemp
         >>> store = SQLiteStore(Path(mkdtemp()) / "jobs.sqlite3")
@@ -251,7 +270,8 @@ class SQLiteStore:
         True
     """
 
-    def __init__(self, path: StrPath) -> None:
+    def __init__(self, path: StrPath, *, notes: bool = True) -> None:
+        self._notes = notes
         self._path = Path(os.fspath(path)).absolute()
         self._guard = threading.RLock()
         self._connection: sqlite3.Connection | None = None
@@ -266,7 +286,8 @@ class SQLiteStore:
         return f"SQLiteStore({str(self._path)!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (str(self._path),)  # in another process it is opened anew
+        # In another process it is opened anew.
+        return partial(type(self), notes=self._notes), (str(self._path),)
 
     def read(self, account: str, intent: str) -> Record | None:
         """Return the record of an intent, if there is one."""
@@ -280,9 +301,14 @@ class SQLiteStore:
         """Return an account's records in some phases, the longest untouched first."""
         return self._rows(_FIND, json.dumps(list(phases)), account)
 
+    def noted(self) -> list[Record]:
+        """Return what can be shown of all accounts: records with a note or a path, oldest first."""
+        return self._rows(_NOTED)
+
     def write(self, record: Record) -> Record | None:
         """Store a record if its version is still the stored one, and return it as stored."""
-        stored = replace(record, version=record.version + 1, updated_at=time.time())
+        note = record.note if self._notes else None
+        stored = replace(record, version=record.version + 1, updated_at=time.time(), note=note)
         values = {**asdict(stored), "fields": json.dumps(dict(stored.fields), sort_keys=True)}
         with self._opened() as connection:
             try:
@@ -495,7 +521,7 @@ def _create(path: Path) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the tables in a new file, and refuse one that a newer library has written.
+    """Make the tables in a new file, renew those of an older library, refuse those of a newer one.
 
     Raises:
         StoreError: The file is of a version that this library does not know.
@@ -507,6 +533,9 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         if version == 0:
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 connection.execute(statement)
+        for number in range(version + 1, _VERSION + 1) if version else ():
+            connection.execute(_SINCE[number])
+        if version < _VERSION:
             connection.execute(f"PRAGMA user_version = {_VERSION}")
         connection.execute("COMMIT")
     except BaseException:

@@ -34,7 +34,7 @@ T = TypeVar("T")
 GRACE: Final = 75.0
 """For how many seconds a process may be without a session and is not taken for dead."""
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 # One after the other makes the tables: the number is this library's own.
 _PREPARING: Final = 0x6B7265615F616C70
 _SCHEMA: Final = """
@@ -52,6 +52,7 @@ CREATE TABLE IF NOT EXISTS records (
     path text,
     version integer NOT NULL,
     updated_at double precision NOT NULL,
+    note text,
     PRIMARY KEY (account, intent)
 );
 CREATE UNIQUE INDEX IF NOT EXISTS records_job ON records (account, job_id)
@@ -75,23 +76,29 @@ CREATE TABLE IF NOT EXISTS deliveries (
 CREATE INDEX IF NOT EXISTS deliveries_job ON deliveries (account, job_id);
 CREATE INDEX IF NOT EXISTS deliveries_age ON deliveries (touched_at)
 """
+# What each version has beside the one before it.
+_SINCE: Final = {2: sql.SQL("ALTER TABLE records ADD COLUMN IF NOT EXISTS note text")}
 _READ: Final = "SELECT * FROM records WHERE account = %(account)s AND intent = %(intent)s"
 _BY_NONCE: Final = "SELECT * FROM records WHERE nonce = %(nonce)s"
 _FIND: Final = """
 SELECT * FROM records WHERE account = %(account)s AND phase = ANY(%(phases)s) ORDER BY updated_at
+"""
+_NOTED: Final = """
+SELECT * FROM records WHERE note IS NOT NULL OR path IS NOT NULL ORDER BY updated_at
 """
 _CLAIMED: Final = """
 SELECT job_id FROM records WHERE account = %(account)s AND job_id = ANY(%(job_ids)s)
 """
 _INSERT: Final = """
 INSERT INTO records VALUES (%(account)s, %(intent)s, %(fingerprint)s, %(fields)s, %(phase)s,
-    %(holder)s, %(mark)s, %(nonce)s, %(job_id)s, %(path)s, %(version)s, %(updated_at)s)
+    %(holder)s, %(mark)s, %(nonce)s, %(job_id)s, %(path)s, %(version)s, %(updated_at)s,
+    %(note)s)
 ON CONFLICT (account, intent) DO NOTHING
 """
 _UPDATE: Final = """
 UPDATE records SET fingerprint = %(fingerprint)s, fields = %(fields)s, phase = %(phase)s,
     holder = %(holder)s, mark = %(mark)s, job_id = %(job_id)s, path = %(path)s,
-    version = %(version)s, updated_at = %(updated_at)s
+    version = %(version)s, updated_at = %(updated_at)s, note = %(note)s
 WHERE account = %(account)s AND intent = %(intent)s AND version = %(version)s - 1
 """
 _TAKE_TURN: Final = """
@@ -157,13 +164,23 @@ class PostgresStore:
             else; "" leaves all of it to its environment variables.
         schema: The schema for the tables, which is made unless it is there.
         grace: Seconds after which a process without a connection is taken for dead.
+        notes: Whether it keeps prompts, names of clips and outcomes, so that `krea_aleph.pages`
+            can show them; without them it has digests only.
 
     Example:
         >>> store = PostgresStore("postgresql://localhost/studio")  # doctest: +SKIP
         >>> aleph = Aleph(store=store, exclusive=True)  # doctest: +SKIP
     """
 
-    def __init__(self, dsn: str = "", *, schema: str = "krea_aleph", grace: float = GRACE) -> None:
+    def __init__(
+        self,
+        dsn: str = "",
+        *,
+        schema: str = "krea_aleph",
+        grace: float = GRACE,
+        notes: bool = True,
+    ) -> None:
+        self._notes = notes
         self._place = _place(dsn)
         self._dsn = dsn
         self._schema = schema
@@ -190,9 +207,14 @@ class PostgresStore:
         """Return an account's records in some phases, the longest untouched first."""
         return self._records(_FIND, account=account, phases=list(phases))
 
+    def noted(self) -> list[Record]:
+        """Return what can be shown of all accounts: records with a note or a path, oldest first."""
+        return self._records(_NOTED)
+
     def write(self, record: Record) -> Record | None:
         """Store a record if its version is still the stored one, and return it as stored."""
-        stored = replace(record, version=record.version + 1, updated_at=time.time())
+        note = record.note if self._notes else None
+        stored = replace(record, version=record.version + 1, updated_at=time.time(), note=note)
         values = {**asdict(stored), "fields": json.dumps(dict(stored.fields), sort_keys=True)}
         statement = _UPDATE if record.version else _INSERT
         try:
@@ -414,7 +436,7 @@ def _place(dsn: str) -> str:
 
 
 def _prepare(connection: psycopg.Connection[Any], schema: str, place: str) -> None:
-    """Make the tables unless they are there, and refuse those of a newer library.
+    """Make the tables unless they are there, renew older ones, and refuse those of a newer library.
 
     Raises:
         StoreError: They are of a version that this library does not know.
@@ -433,6 +455,18 @@ def _prepare(connection: psycopg.Connection[Any], schema: str, place: str) -> No
             f"the store {place!r} has version {version}; this library knows {_VERSION}",
             hint="Upgrade krea_aleph, or use another schema.",
         )
+    if version < _VERSION:
+        _renew(connection)
+
+
+def _renew(connection: psycopg.Connection[Any]) -> None:
+    """Give the tables of an older library what they lack; of several processes one does it."""
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_PREPARING])
+        version = _version(connection) or _VERSION
+        for number in range(version + 1, _VERSION + 1):
+            connection.execute(_SINCE[number])
+        connection.execute("UPDATE about SET version = %s", [max(version, _VERSION)])
 
 
 def _version(connection: psycopg.Connection[Any]) -> int | None:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from krea_aleph import AsyncAleph
-from krea_aleph.durable.letters import dump_error, dump_saved
+from krea_aleph.durable.letters import dump_error, dump_saved, load_error
 from krea_aleph.durable.tasks import LANE_PREFIX, is_in_bucket
 from krea_aleph.errors import (
     APIConnectionError,
@@ -31,6 +31,7 @@ from krea_aleph.errors import (
     SubmitUncertainError,
 )
 from krea_aleph.models import Job
+from krea_aleph.notes import write_end
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -138,7 +139,8 @@ class Stages:
         running = asyncio.ensure_future(_judged(careful))
         self._submits.add(running)
         running.add_done_callback(self._submits.discard)
-        return await running
+        verdict = await running
+        return await self._noted(task, {}, verdict) if "failed" in verdict else verdict
 
     async def wait(self, task: Task, known: Verdict, tries: int) -> Verdict:
         """Wait until the job has ended. Whoever tries again goes on with it."""
@@ -148,7 +150,9 @@ class Stages:
             job = await self._client(task.account).wait(Job.from_json(known["job"]))
             return {"job": job.to_json()}
 
-        return await _judged(attempt)
+        verdict = await _judged(attempt)
+        over = "failed" in verdict or ("job" in verdict and task.output is None)
+        return await self._noted(task, known | verdict, verdict) if over else verdict
 
     async def save(self, task: Task, known: Verdict, tries: int) -> Verdict:
         """Bring the result to where it is wanted."""
@@ -165,7 +169,25 @@ class Stages:
                 return {"later": 0.0, "why": "download", "words": str(error)}
             return {"saved": dump_saved(saved)}
 
-        return await _judged(partial(self._suspects.watch, task.intent, attempt))
+        verdict = await _judged(partial(self._suspects.watch, task.intent, attempt))
+        over = "later" not in verdict
+        return await self._noted(task, known, verdict) if over else verdict
+
+    async def _noted(self, task: Task, known: Verdict, verdict: Verdict) -> Verdict:
+        """Write down how a job has ended, for people to look at, and return that.
+
+        It is the engine that knows how it has ended; what cannot be written down is only not shown.
+        """
+        job = Job.from_json(known["job"]) if "job" in known else None
+        error = load_error(verdict["failed"]) if "failed" in verdict else None
+        path = verdict["saved"]["path"] if "saved" in verdict else None
+        where = None if task.output is None else self._where(task.output)
+        end = partial(write_end, self._store, task.account, task.intent, job=job, path=path)
+        try:
+            await asyncio.to_thread(end, error=error, output=where)
+        except StoreError as problem:
+            LOGGER.warning("how %r has ended is not written down: %s", task.intent, problem)
+        return verdict
 
     def close(self, patience: float) -> None:
         """Begin no submit any more, let those under way end, and close the clients."""
@@ -185,12 +207,17 @@ class Stages:
         else:
             asyncio.run_coroutine_threadsafe(closing(), loop).result()
 
-    def _place(self, output: str) -> str:
-        """Return where a result goes, in a folder that is there."""
+    def _where(self, output: str) -> str:
+        """Return where a result goes."""
         if is_in_bucket(output):
             return output
-        path = os.path.join(self._output_dir, output)  # noqa: PTH118 - a slash at the end counts
-        os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - likewise
+        return os.path.join(self._output_dir, output)  # noqa: PTH118 - a slash at the end counts
+
+    def _place(self, output: str) -> str:
+        """Return where a result goes, in a folder that is there."""
+        path = self._where(output)
+        if not is_in_bucket(path):
+            os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - likewise
         return path
 
     def _client(self, label: str) -> AsyncAleph:

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from krea_aleph import Asset, InvalidRequestError, SQLiteStore
 from krea_aleph._items import Folder, checked_place, read_item
-from krea_aleph._journal import last_attempt, note_saved
+from krea_aleph._journal import last_attempt
 from krea_aleph.models import ObjectAddress
+from krea_aleph.notes import write_end
 from krea_aleph.store import Record
 
 from .transcript import CLIP, configured
@@ -46,7 +47,7 @@ def test_the_last_attempt_counts(store: SQLiteStore, tmp_path: Path) -> None:
 def test_what_is_done(store: SQLiteStore, tmp_path: Path) -> None:
     """It is, when the journal has the place and the file is there; a lost race is run again."""
     path = tmp_path / "out\udce9.mp4"
-    note_saved(store, "default", "shot", path)
+    write_end(store, "default", "shot", path=path)
     assert store.read("default", "shot") is None
     store.write(Record("default", "shot", "f"))
     write, lost = store.write, []
@@ -61,8 +62,8 @@ def test_what_is_done(store: SQLiteStore, tmp_path: Path) -> None:
         return write(record)
 
     store.write = losing  # type: ignore[method-assign]
-    note_saved(store, "default", "shot", path)
-    note_saved(store, "default", "shot", path)
+    write_end(store, "default", "shot", path=path)
+    write_end(store, "default", "shot", path=path)
     attempt = last_attempt(store, "default", "shot")
     assert attempt.record is not None
     assert (attempt.record.job_id, attempt.record.version) == ("j1", 3)
@@ -78,7 +79,7 @@ def test_what_is_done_in_a_bucket(store: SQLiteStore) -> None:
     """There the place is the object's address."""
     place = ObjectAddress("s3", "clips", "out.mp4")
     store.write(Record("default", "shot", "f"))
-    note_saved(store, "default", "shot", place)
+    write_end(store, "default", "shot", path=place)
     attempt = last_attempt(store, "default", "shot")
     assert attempt.record is not None
     assert attempt.record.path == "s3://clips/out.mp4"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import resource
 import sqlite3
 import subprocess
@@ -297,7 +298,7 @@ def test_a_store_of_a_newer_library_is_refused(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(StoreError, match="has version 99; this library knows 1"):
+    with pytest.raises(StoreError, match="has version 99; this library knows 2"):
         SQLiteStore(path)
 
 
@@ -428,3 +429,53 @@ def test_a_file_that_is_taken_away(path: Path, *, instead: bool) -> None:
     assert (caught.value.charged, caught.value.resubmit) == ("no", "safe")
     store.close()
     assert (store.read("studio", "shot-2") is not None) == instead
+
+
+OLD = Path(__file__).parent / "data" / "store-1.sql"
+
+
+def _old(path: Path) -> None:
+    """Make the file that the library of version 1 has written."""
+    with sqlite3.connect(path) as connection:
+        connection.executescript(OLD.read_text())
+    connection.close()
+
+
+def test_a_store_of_an_older_library_is_taken_over(path: Path) -> None:
+    """What it has stays as it is, and it takes notes from now on; its own library refuses it."""
+    _old(path)
+    with SQLiteStore(path) as store:
+        found = store.read("studio", "shot-1")
+        assert found is not None
+        assert (found.job_id, found.path, found.note) == ("job-1", "/films/restyled/one.mp4", None)
+        assert store.delivered("studio", "job-1") == 0
+        assert [record.intent for record in store.noted()] == ["shot-1"]
+        assert store.write(replace(found, note='{"prompt": "snow"}')) is not None
+        assert store.write(_record("shot-3", note="{}")) is not None
+    with SQLiteStore(path) as store:
+        assert [record.note for record in store.noted()] == ['{"prompt": "snow"}', "{}"]
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    connection.close()
+
+
+def test_a_store_is_taken_over_once(path: Path) -> None:
+    """Any number of processes may open an old file at the same time."""
+    _old(path)
+    with ThreadPoolExecutor(8) as pool:
+        stores = list(pool.map(lambda _: SQLiteStore(path), range(8)))
+    for store in stores:
+        assert store.read("studio", "shot-2") is not None
+        store.close()
+
+
+def test_a_store_can_be_told_to_keep_no_notes(path: Path) -> None:
+    """With notes=False it keeps digests only, also where it is opened from a pickle."""
+    with SQLiteStore(path, notes=False) as store:
+        again = pickle.loads(pickle.dumps(store))  # noqa: S301 - our own
+        for number, one in enumerate((store, again)):
+            stored = one.write(_record(f"shot-{number}", note="{}"))
+            assert stored is not None
+            assert stored.note is None
+        assert store.noted() == []
+        again.close()

@@ -35,6 +35,7 @@ from krea_aleph import (
 )
 from krea_aleph.durable import Alert, Durable, stages, workflows
 from krea_aleph.emulator import Emulator, Fault
+from krea_aleph.notes import Note
 from postgres import Server, postgres_server
 from weather.victim import FastClock
 
@@ -662,3 +663,25 @@ def test_its_repr_names_no_database() -> None:
     """The address may have a password."""
     app = Durable("postgresql://me:hunter2@db/studio", ["studio"])
     assert repr(app) == "Durable('krea-aleph', accounts=['studio'])"
+
+
+def test_how_a_job_has_ended_is_noted(studio: Studio) -> None:
+    """The store has prompt, clip and end of each job, for the report of the folder."""
+    studio.emulator.outcome(status="failed", error={"code": "nsfw", "message": "blocked"})
+    app = studio.app()
+    app.launch()
+    for intent in ("bad", "good"):
+        app.enqueue(CLIP, f"a {intent} one", intent=intent, output=f"{intent}.mp4")
+        app.result(intent)
+    with app._engine.store("intents") as store:
+        bad, good = (
+            (record.path, Note.load(record.note))
+            for record in sorted(store.noted(), key=lambda record: record.intent)
+        )
+    out = studio.folder / "out"
+    assert good == (str(out / "good.mp4"), good[1])
+    assert (good[1].prompt, good[1].status, good[1].error) == ("a good one", "completed", None)
+    assert good[1].completed_at is not None
+    assert (bad[0], bad[1].output) == (None, str(out / "bad.mp4"))
+    assert bad[1].error is not None
+    assert bad[1].error["class"] == "JobRejectedError"

@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -224,7 +226,7 @@ def test_a_store_of_a_newer_library_is_refused(dsn: str) -> None:
     """What cannot be understood is not written to."""
     PostgresStore(dsn).close()
     query(dsn, "UPDATE krea_aleph.about SET version = 99")
-    with pytest.raises(StoreError, match="has version 99; this library knows 1"):
+    with pytest.raises(StoreError, match="has version 99; this library knows 2"):
         PostgresStore(dsn)
 
 
@@ -241,3 +243,30 @@ def test_a_password_is_nowhere(dsn: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no address") as refused:
         PostgresStore("password=hunter2 nonsense")
     assert "hunter2" not in str(refused.value)
+
+
+def test_a_store_of_an_older_library_is_taken_over(dsn: str) -> None:
+    """Several processes may open old tables at once; then they take notes."""
+    with PostgresStore(dsn) as store:
+        store.write(_record(path="out.mp4"))
+    query(dsn, "ALTER TABLE krea_aleph.records DROP COLUMN note")
+    query(dsn, "UPDATE krea_aleph.about SET version = 1")
+    with ThreadPoolExecutor(4) as pool:
+        stores = list(pool.map(lambda _: PostgresStore(dsn), range(4)))
+    for store in stores:
+        (found,) = store.noted()
+        assert (found.path, found.note) == ("out.mp4", None)
+    assert stores[0].write(replace(found, note="{}")) is not None
+    assert [record.note for record in stores[1].noted()] == ["{}"]
+    for store in stores:
+        store.close()
+    assert query(dsn, "SELECT version FROM krea_aleph.about") == [(2,)]
+
+
+def test_a_store_can_be_told_to_keep_no_notes(dsn: str) -> None:
+    """With notes=False it keeps digests only."""
+    with PostgresStore(dsn, notes=False) as store:
+        stored = store.write(_record(note="{}"))
+        assert stored is not None
+        assert stored.note is None
+        assert store.noted() == []

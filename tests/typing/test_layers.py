@@ -20,6 +20,7 @@ CORE = """
     clocks
     _locks
     store
+    notes
     _telemetry
     _notices
     _hosts
@@ -60,11 +61,11 @@ CORE = """
     _fleet
     _waiting
     _many
+    _journal
     _results
     _limits
     _gate
     _items
-    _journal
     _batch_run
     _batch_item
     _batch
