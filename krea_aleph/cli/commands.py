@@ -50,6 +50,9 @@ COMMANDS: Final = (
     Command("recover", "recovering:recover", _JOBS, "Find what became of lost submits."),
     Command("download", "following:download", _FILES, "Save the result of a job that is done."),
     Command("upload", "uploading:upload", _FILES, "Upload a file, to use it in several jobs."),
+    Command(
+        "preview", "previewing:preview", _FILES, "Make a contact sheet or animation of a clip."
+    ),
     Command("batch", "many:batch", _FILES, "Restyle all clips of a manifest."),
     Command("compare", "looking:compare", _FILES, "Show two clips in step, in one page."),
     Command("worker", "durably:worker", _ENGINE, "Work on enqueued jobs, through any crash."),

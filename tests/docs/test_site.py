@@ -19,7 +19,7 @@ import bootstrap
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "site"
 DOCS = ROOT / "docs"
-MODULES = ("", ".durable", ".emulator", ".manifest", ".testing", ".webhooks")
+MODULES = ("", ".durable", ".emulator", ".manifest", ".preview", ".testing", ".webhooks")
 FURTHER = {"krea_aleph.tracing.OpenTelemetry", "krea_aleph.contract.notices"}
 # Which attribute of an element makes a browser fetch something.
 _LOADING = {

@@ -87,6 +87,7 @@ def test_the_core_without_extras() -> None:
         ("from krea_aleph.emulator import Emulator; Emulator", "emulator"),
         ("import krea_aleph.tracing", "otel"),
         ("import krea_aleph.emulator.video", "preview"),
+        ("import krea_aleph.preview", "preview"),
         ("from krea_aleph.storage import Storage; Storage().store('s3://clips')", "storage"),
     ],
 )

@@ -37,6 +37,9 @@ CORE = """
     _renaming
     _parts
     _saving
+    _placing
+    _stills
+    preview
     _buckets
     _objects
     _wire
