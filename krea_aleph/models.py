@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from os import PathLike
-from typing import Any, BinaryIO, Final, Literal, Protocol, TypeAlias, TypeGuard
+from typing import Any, BinaryIO, Final, Literal, Protocol, TypeAlias, TypeGuard, cast
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,6 +67,20 @@ Krea itself ends a job of an external provider after two hours; ten minutes are 
 """
 
 
+class _Shown:
+    """A value that notebooks show as a card."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return self._repr_mimebundle_()["text/html"]
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        from krea_aleph._cards import bundle  # noqa: PLC0415 - only notebooks need it
+
+        return bundle(cast("Job | Saved | Asset", self))
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """One file that a job has produced.
@@ -86,7 +100,7 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Job(_Shown):
     """What is known of one job at one moment. Ask a client for a newer snapshot with ``get``.
 
     Attributes:
@@ -179,7 +193,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Asset:
+class Asset(_Shown):
     """One file that was uploaded to Krea.
 
     Attributes:
@@ -242,7 +256,7 @@ class ObjectAddress:
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class Saved(_Shown):
     """Results that were saved, whole: on disk, where it is itself ``os.PathLike``, or in a bucket.
 
     Attributes:

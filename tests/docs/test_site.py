@@ -19,7 +19,16 @@ import bootstrap
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "site"
 DOCS = ROOT / "docs"
-MODULES = ("", ".durable", ".emulator", ".manifest", ".preview", ".testing", ".webhooks")
+MODULES = (
+    "",
+    ".durable",
+    ".emulator",
+    ".manifest",
+    ".notebook",
+    ".preview",
+    ".testing",
+    ".webhooks",
+)
 FURTHER = {"krea_aleph.tracing.OpenTelemetry", "krea_aleph.contract.notices"}
 # Which attribute of an element makes a browser fetch something.
 _LOADING = {

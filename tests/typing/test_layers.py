@@ -49,6 +49,8 @@ CORE = """
     _tables
     manifest
     pages
+    _cards
+    notebook
     _exchange
     _progress
     _paging

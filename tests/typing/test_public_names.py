@@ -50,4 +50,5 @@ def test_importing_the_library_loads_the_core_alone() -> None:
     heavy = {"krea_aleph.emulator", "krea_aleph.testing", "starlette", "uvicorn", "av", "PIL"}
     heavy |= {"krea_aleph.webhooks", "krea_aleph.store", "sqlite3"}
     heavy |= {"krea_aleph.storage", "krea_aleph._objects", "krea_aleph._buckets", "obstore"}
+    heavy |= {"krea_aleph._cards", "krea_aleph.notebook", "krea_aleph.pages", "krea_aleph.preview"}
     assert loaded & heavy == set()
