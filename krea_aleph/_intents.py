@@ -22,6 +22,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
 
+from krea_aleph import owed
 from krea_aleph._exchange import tell
 from krea_aleph._hooks import expect, told_job
 from krea_aleph._jobs import get
@@ -112,12 +113,11 @@ def claim(config: Config, store: Store, wanted: Record) -> Steps[Claim]:
 
 
 def _take(store: Store, record: Record, holder: str) -> Steps[Record | None]:
-    """Take an intent; a call that is interrupted meanwhile gives back what it may have taken."""
+    """Take an intent; a call that is broken off meanwhile gives back what it may have taken."""
     try:
         return (yield from call(partial(store.write, replace(record, holder=holder))))
-    except BaseException as error:
-        if not isinstance(error, Exception):
-            _give_back(store, record, holder)
+    except BaseException:
+        _give_back(store, record, holder)
         raise
 
 
@@ -127,7 +127,8 @@ def _give_back(store: Store, record: Record, holder: str, job_id: str | None = N
     This is no step, so that it happens always, and it goes by what is stored: a write that was
     interrupted may have been made or not.
     """
-    try:
+
+    def give_back() -> None:
         found = store.read(record.account, record.intent)
         if found is None or found.holder != holder or found.job_id is not None:
             return
@@ -135,8 +136,8 @@ def _give_back(store: Store, record: Record, holder: str, job_id: str | None = N
             store.write(replace(found, holder=""))
         else:
             store.write(replace(found, phase="accepted", job_id=job_id))
-    except StoreError:
-        return  # the next call finds a claim of a living process, and waits; nothing is paid twice
+
+    owed.tell(store, give_back)
 
 
 def _holder(store: Store) -> str:
@@ -285,7 +286,8 @@ def _post(config: Config, mine: Claim, post: Callable[[], Steps[Job]]) -> Steps[
     try:
         job = yield from post()
     except SubmitUncertainError:
-        yield from _note_unknown(mine)
+        with suppress(StoreError):  # what is written says that it was sent: that is as open
+            yield from _note_unknown(mine)
         raise
     except KreaError:
         yield from call(partial(mine.write, phase="new", mark=None))
@@ -319,8 +321,7 @@ def let_go(config: Config, mine: Claim) -> None:
     """Release the intent and the turn, whatever happened."""
     holder = mine.record.holder
     if config.exclusive:
-        with suppress(StoreError):  # as with the intent
-            mine.store.unlock(mine.record.account, holder)
+        owed.tell(mine.store, partial(mine.store.unlock, mine.record.account, holder))
     _give_back(mine.store, mine.record, holder, mine.job_id)
 
 

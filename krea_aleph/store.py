@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final, Literal, Protocol, Self, TypeAlias
 
+from krea_aleph import owed
 from krea_aleph._locks import try_lock
 from krea_aleph.errors import JobClaimedError, StoreError, SubmitUncertainError
 
@@ -392,6 +393,7 @@ class SQLiteStore:
 
     def close(self) -> None:
         """Close the file, which happens by itself at the end. Any further use opens it again."""
+        owed.forgive(self)
         with self._guard:
             if self._release is not None:
                 self._release()

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any, Final, LiteralString, Self, TypeVar
 
+from krea_aleph import owed
 from krea_aleph.errors import ConfigError, JobClaimedError, MissingExtraError, StoreError
 from krea_aleph.store import Record
 
@@ -291,6 +292,7 @@ class PostgresStore:
 
     def close(self) -> None:
         """Close the connections, which happens by itself at the end. Any use opens new ones."""
+        owed.forgive(self)
         with self._guard:
             self._release()
             self._begin()

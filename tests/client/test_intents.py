@@ -554,3 +554,72 @@ def test_a_recovery_that_fails_leaves_the_question_open(
             ask(lost.value)
         assert (caught.value.charged, caught.value.resubmit) == ("unknown", "never")
     assert aleph.adopt(lost.value, emulator.jobs[0].id).id == emulator.jobs[0].id
+
+
+def _paid_up() -> None:
+    """Wait until stores have been told what was owed to them."""
+    for thread in threading.enumerate():
+        if thread.name == "krea-aleph-owed":
+            thread.join(20)
+            assert not thread.is_alive()
+
+
+def test_a_store_that_is_away_when_a_call_ends_is_told_later(
+    open_client: Any, emulator: Emulator, tmp_path: Path
+) -> None:
+    """Nobody waits for a process that has the turn by its books only; the job is known to all."""
+    path = tmp_path / "jobs.sqlite3"
+
+    def vanish(event: Event) -> None:
+        if event.kind == "submitted" and emulator.accepted == 1:
+            path.rename(tmp_path / "elsewhere")
+
+    with SQLiteStore(path) as store, SQLiteStore(path) as theirs:
+        client = open_client(store=store, exclusive=True, on_event=vanish)
+        job = client.submit(CLIP, "night", intent="shot-1")
+        (tmp_path / "elsewhere").rename(path)
+        _paid_up()
+        other = open_client(store=theirs, exclusive=True)
+        assert other.submit(CLIP, "day", intent="shot-2").id != job.id
+        assert other.submit(CLIP, "night", intent="shot-1").id == job.id
+        record = theirs.read("default", "shot-1")
+        assert record is not None
+        assert (record.phase, record.job_id) == ("accepted", job.id)
+    assert emulator.accepted == 2
+
+
+def test_a_lost_answer_stays_one_where_the_store_is_away_too(
+    open_client: Any, emulator: Emulator, tmp_path: Path
+) -> None:
+    """The error is not that of the store, which would call it safe to pay again."""
+    path = tmp_path / "jobs.sqlite3"
+
+    def vanish(event: Event) -> None:
+        if event.kind == "uncertain":
+            path.rename(tmp_path / "elsewhere")
+
+    emulator.fault(LOST)
+    with SQLiteStore(path) as store:
+        client = open_client(store=store, exclusive=True, on_event=vanish)
+        with pytest.raises(SubmitUncertainError) as lost:
+            client.submit(CLIP, "night")
+        (tmp_path / "elsewhere").rename(path)
+        _paid_up()
+        assert (lost.value.charged, lost.value.resubmit) == ("unknown", "never")
+        assert client.recover(lost.value).id == emulator.jobs[0].id
+
+
+def test_a_store_that_is_closed_is_told_nothing_any_more(
+    open_client: Any, emulator: Emulator, tmp_path: Path
+) -> None:
+    """Its process is known to be gone: a file that was taken away is not made anew."""
+    folder = tmp_path / "short-lived"
+
+    def vanish(event: Event) -> None:
+        if event.kind == "submitted":
+            folder.rename(tmp_path / "elsewhere")
+
+    with SQLiteStore(folder / "jobs.sqlite3") as store:
+        open_client(store=store, exclusive=True, on_event=vanish).submit(CLIP, "x", intent="s")
+    _paid_up()
+    assert not folder.exists()

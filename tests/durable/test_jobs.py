@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -25,6 +26,7 @@ from krea_aleph import (
     Asset,
     AsyncAleph,
     ConfigError,
+    Event,
     Failed,
     IntentConflictError,
     InvalidRequestError,
@@ -583,21 +585,28 @@ def test_postgres_away_while_jobs_run(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Workers wait for it and go on: nothing is lost, and nothing paid twice."""
+    """It goes during a POST; workers wait for it and go on: nothing is lost, or paid twice."""
     monkeypatch.setattr(workflows, "FIRST_REST", 0.05)
     with postgres_server() as server, ExitStack() as opened:
         emulator = ground(seconds=0.3, places=4)
         studio = Studio(emulator, server.database(), tmp_path, opened)
-        app = studio.app(slots=4)
+        gone = threading.Event()
+
+        def go(event: Event) -> None:
+            if event.kind == "submitted" and emulator.accepted == 3 and not gone.is_set():
+                server.stop()
+                gone.set()
+
+        app = studio.app({"studio": studio.client(on_event=go)}, slots=4)
         app.launch()
         intents = [app.enqueue(CLIP, f"wish {n}", output=f"{n}.mp4") for n in range(8)]
-        _until(lambda: emulator.accepted >= 3)
-        server.stop()
-        with pytest.raises(StoreError, match="cannot be used"):
-            app.status()
-        time.sleep(1.0)  # for so long it is away
+        assert gone.wait(30)
+        for ask in (app.status, partial(app.enqueue, CLIP, "one more")):
+            with pytest.raises(StoreError, match="cannot be used"):
+                ask()
+        _until(lambda: all(job.ended_at for job in emulator.jobs))
         server.start()
-        assert all(_saved(app.result(intent)).exists() for intent in intents)
+        assert all(_saved(app.result(intent, wait_timeout=60)).exists() for intent in intents)
         assert emulator.accepted == 8
         assert "broken off" not in caplog.text
 

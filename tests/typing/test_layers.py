@@ -19,6 +19,7 @@ CORE = """
     contract
     clocks
     _locks
+    owed
     store
     notes
     _telemetry
