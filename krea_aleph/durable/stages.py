@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -63,6 +64,8 @@ _PASSES: Final = (
     RateLimitError,
     StoreError,
 )
+# What a verdict has where a stage is through.
+_DONE: Final = ("job", "saved")
 _DOWNLOADS: Final = 6
 SOMEBODY_SECONDS = 60.0
 """How long to wait for somebody at first; twice as long each time after that."""
@@ -110,15 +113,13 @@ class Stages:
         self._output_dir = output_dir
         self._clients: dict[str, AsyncAleph] = {}
         self._submits: set[asyncio.Task[Any]] = set()
-        self._closing = False
+        self._closing = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._last: asyncio.Task[None] | None = None
 
     async def submit(self, task: Task, _: Verdict, tries: int) -> Verdict:
         """Start the job of a task, or find the one that was started."""
         del tries
-        if self._closing:
-            await asyncio.Event().wait()  # until the process has ended: the next one will do it
 
         async def attempt() -> Verdict:
             try:
@@ -135,11 +136,14 @@ class Stages:
                 return {"later": 0.0, "why": "lost answer", "words": str(error)}
             return {"job": job.to_json()}
 
-        careful = partial(self._suspects.watch, LANE_PREFIX + task.intent, attempt)
-        running = asyncio.ensure_future(_judged(careful))
-        self._submits.add(running)
-        running.add_done_callback(self._submits.discard)
-        verdict = await running
+        async def careful() -> Verdict:
+            watched = partial(self._suspects.watch, LANE_PREFIX + task.intent, attempt)
+            running = asyncio.ensure_future(_judged(watched))
+            self._submits.add(running)
+            running.add_done_callback(self._submits.discard)
+            return await running
+
+        verdict = await self._until_closing(careful)
         return await self._noted(task, {}, verdict) if "failed" in verdict else verdict
 
     async def wait(self, task: Task, known: Verdict, tries: int) -> Verdict:
@@ -150,7 +154,7 @@ class Stages:
             job = await self._client(task.account).wait(Job.from_json(known["job"]))
             return {"job": job.to_json()}
 
-        verdict = await _judged(attempt)
+        verdict = await self._until_closing(partial(_judged, attempt))
         over = "failed" in verdict or ("job" in verdict and task.output is None)
         return await self._noted(task, known | verdict, verdict) if over else verdict
 
@@ -169,7 +173,8 @@ class Stages:
                 return {"later": 0.0, "why": "download", "words": str(error)}
             return {"saved": dump_saved(saved)}
 
-        verdict = await _judged(partial(self._suspects.watch, task.intent, attempt))
+        careful = partial(self._suspects.watch, task.intent, attempt)
+        verdict = await self._until_closing(partial(_judged, careful))
         over = "later" not in verdict
         return await self._noted(task, known, verdict) if over else verdict
 
@@ -191,7 +196,7 @@ class Stages:
 
     def close(self, patience: float) -> None:
         """Begin no submit any more, let those under way end, and close the clients."""
-        self._closing = True
+        self._closing.set()
         loop = self._loop
         if loop is None or not loop.is_running():
             return
@@ -206,6 +211,17 @@ class Stages:
             self._last = loop.create_task(closing())  # who blocks its own loop waits for ever
         else:
             asyncio.run_coroutine_threadsafe(closing(), loop).result()
+
+    async def _until_closing(self, attempt: Callable[[], Awaitable[Verdict]]) -> Verdict:
+        """Try, unless this process is to end: what goes wrong then says nothing of the job.
+
+        Nothing is recorded, and so the next process tries it.
+        """
+        if not self._closing.is_set():
+            verdict = await attempt()
+            if not self._closing.is_set() or not verdict.keys().isdisjoint(_DONE):
+                return verdict
+        return await asyncio.Future()  # until the process has ended
 
     def _where(self, output: str) -> str:
         """Return where a result goes."""

@@ -609,9 +609,7 @@ def test_a_lost_answer_stays_one_where_the_store_is_away_too(
         assert client.recover(lost.value).id == emulator.jobs[0].id
 
 
-def test_a_store_that_is_closed_is_told_nothing_any_more(
-    open_client: Any, emulator: Emulator, tmp_path: Path
-) -> None:
+def test_a_store_that_is_closed_is_told_nothing_any_more(open_client: Any, tmp_path: Path) -> None:
     """Its process is known to be gone: a file that was taken away is not made anew."""
     folder = tmp_path / "short-lived"
 
