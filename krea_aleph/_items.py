@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,8 +11,9 @@ from urllib.parse import unquote, urlsplit
 
 from krea_aleph import _wire
 from krea_aleph._saving import Target, keep
-from krea_aleph.errors import InvalidRequestError, KreaError
+from krea_aleph.errors import InvalidRequestError
 from krea_aleph.models import Asset, ObjectAddress
+from krea_aleph.outcomes import check_item
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from krea_aleph._wire import Draft
     from krea_aleph.models import Exists, Place, Saved
 
-_KEYS: Final = ("video", "prompt", "output", "intent", "options", "meta")
-_REQUIRED: Final = ("video", "prompt")
 # Room for the number of an attempt behind an intent.
 _LONGEST_INTENT: Final = 480
 _LONGEST_PART: Final = 200
@@ -64,13 +62,8 @@ def read_item(config: Config, index: int, row: Any) -> Wish:
     Raises:
         KreaError: It asks for nothing that can be done; or the row itself says so.
     """
-    problem = getattr(row, "error", None)
-    if isinstance(problem, KreaError):
-        raise problem
-    _check_keys(row)
+    check_item(row)
     intent, options = row.get("intent"), row.get("options") or {}
-    if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
-        raise InvalidRequestError("options", "a mapping of names to values is needed")
     if isinstance(intent, str) and len(intent) > _LONGEST_INTENT:
         raise InvalidRequestError("intent", f"it has more than {_LONGEST_INTENT} characters")
     draft = _wire.draft(
@@ -88,26 +81,6 @@ def read_item(config: Config, index: int, row: Any) -> Wish:
     output = row.get("output")
     place = _derived(row["video"], identity) if output is None else checked_place(output)
     return Wish(index, row, draft, identity, intent or f"batch:{identity}", bool(intent), place)
-
-
-def _check_keys(row: Any) -> None:
-    if not isinstance(row, Mapping):
-        raise InvalidRequestError(
-            "item",
-            f"a mapping is needed, not {type(row).__name__}",
-            hint='It looks like {"video": "in.mp4", "prompt": "make it snow"}.',
-        )
-    unknown = [name for name in row if name not in _KEYS]
-    if unknown:
-        known = ", ".join(_KEYS)
-        raise InvalidRequestError(
-            str(unknown[0])[:80],
-            f"it is none of the keys {known}",
-            hint="Fields of the contract go into options, what is yours into meta.",
-        )
-    for name in _REQUIRED:
-        if name not in row:
-            raise InvalidRequestError(name, "it is missing")
 
 
 def checked_place(output: Any) -> str:

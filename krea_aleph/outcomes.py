@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, Required, TypedDict
+from typing import Any, Final, Protocol, Required, TypedDict
+
+from krea_aleph.errors import InvalidRequestError, KreaError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from krea_aleph._wire import AlephOptions
-    from krea_aleph.errors import KreaError
     from krea_aleph.models import Job, Media, Saved, StrPath
+
+_KEYS: Final = ("video", "prompt", "output", "intent", "options", "meta")
+_REQUIRED: Final = ("video", "prompt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +92,34 @@ class BadItem(Protocol):
     def error(self) -> KreaError:
         """Why it is none."""
         ...
+
+
+def check_item(row: Any) -> None:
+    """Refuse what is no `Item`, whatever its values are; and raise what a `BadItem` brings along.
+
+    Raises:
+        KreaError: It is none.
+    """
+    problem = getattr(row, "error", None)
+    if isinstance(problem, KreaError):
+        raise problem
+    if not isinstance(row, Mapping):
+        raise InvalidRequestError(
+            "item",
+            f"a mapping is needed, not {type(row).__name__}",
+            hint='It looks like {"video": "in.mp4", "prompt": "make it snow"}.',
+        )
+    unknown = [name for name in row if name not in _KEYS]
+    if unknown:
+        known = ", ".join(_KEYS)
+        raise InvalidRequestError(
+            str(unknown[0])[:80],
+            f"it is none of the keys {known}",
+            hint="Fields of the contract go into options, what is yours into meta.",
+        )
+    for name in _REQUIRED:
+        if name not in row:
+            raise InvalidRequestError(name, "it is missing")
+    options = row.get("options") or {}
+    if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
+        raise InvalidRequestError("options", "a mapping of names to values is needed")

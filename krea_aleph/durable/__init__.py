@@ -15,15 +15,25 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from krea_aleph.durable.census import AccountStatus, Status, WorkerStatus
     from krea_aleph.durable.jobs import Durable
+    from krea_aleph.durable.orders import Enqueued
     from krea_aleph.durable.postgres import PostgresStore
     from krea_aleph.durable.stages import Alert
 
-__all__ = ["AccountStatus", "Alert", "Durable", "PostgresStore", "Status", "WorkerStatus"]
+__all__ = [
+    "AccountStatus",
+    "Alert",
+    "Durable",
+    "Enqueued",
+    "PostgresStore",
+    "Status",
+    "WorkerStatus",
+]
 
 _HOMES: Final = {
     "AccountStatus": "census",
     "Alert": "stages",
     "Durable": "jobs",
+    "Enqueued": "orders",
     "PostgresStore": "postgres",
     "Status": "census",
     "WorkerStatus": "census",

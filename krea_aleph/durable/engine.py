@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from krea_aleph import SQLiteStore
+from krea_aleph.durable.lifeline import CONNECT_SECONDS
 from krea_aleph.durable.postgres import PostgresStore
 from krea_aleph.errors import ConfigError, MissingExtraError, StoreError
 
@@ -38,6 +39,10 @@ SUBMIT: Final = "krea_aleph.submit"
 
 _NAME: Final = re.compile(r"[a-z0-9_-]{3,256}")
 _SQLITE: Final = "sqlite:///"
+_BUSY_SECONDS: Final = 30.0
+# For whoever enqueues and asks, from many threads perhaps; and for the engine that works.
+_CONNECTIONS: Final = 10
+_WORKERS_CONNECTIONS: Final = 20
 _POSTGRES: Final = ("postgresql://", "postgres://", "postgresql+psycopg://")
 
 
@@ -113,6 +118,12 @@ class Engine:
             except refusals.DBOSException as error:
                 raise StoreError(f"the engine says: {error}") from error
 
+    @contextmanager
+    def transaction(self) -> Generator[tuple[DBOSClient, sqlalchemy.Connection]]:
+        """Give the engine's client, and a connection whose doings are one."""
+        with self.client() as client, self._connections.begin() as connection:
+            yield client, connection
+
     def count(self, *columns: str, running: bool = False) -> list[Any]:
         """Return how many jobs there are for each combination of some columns of theirs."""
         with self.client(), self._connections.connect() as connection:
@@ -177,14 +188,7 @@ class Engine:
         """
         if self.on_sqlite:
             return None
-        options = "-c idle_in_transaction_session_timeout=60000"
-        connections = sqlalchemy.create_engine(
-            self._connections.url,
-            pool_size=20,
-            max_overflow=0,
-            pool_pre_ping=True,
-            connect_args={"connect_timeout": 10, "options": options},
-        )
+        connections = self._on_postgres(_WORKERS_CONNECTIONS)
         event.listen(connections, "handle_error", _note_absence)
         self._working.append(connections)
         return connections
@@ -197,13 +201,23 @@ class Engine:
         DBOS.migrate(self.url)
         return DBOSClient(
             system_database_url=self.url,
+            system_database_engine=None if self.on_sqlite else self._connections,
             application_name=self.name,
             retry_connection_errors=False,
         )
 
     @cached_property
     def _connections(self) -> sqlalchemy.Engine:
-        url = sqlalchemy.make_url(self.url)
+        if not self.on_sqlite:
+            return self._on_postgres(_CONNECTIONS)
+        return sqlalchemy.create_engine(self.url, connect_args={"timeout": _BUSY_SECONDS})
+
+    def _on_postgres(self, most: int) -> sqlalchemy.Engine:
+        options = "-c idle_in_transaction_session_timeout=60000"
         return sqlalchemy.create_engine(
-            url if self.on_sqlite else url.set(drivername="postgresql+psycopg")
+            sqlalchemy.make_url(self.url).set(drivername="postgresql+psycopg"),
+            pool_size=most,
+            max_overflow=0,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": CONNECT_SECONDS, "options": options},
         )

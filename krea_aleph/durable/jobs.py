@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from krea_aleph import Aleph
-from krea_aleph.durable import census, letters, tasks
+from krea_aleph.durable import census, letters, orders, tasks
 from krea_aleph.durable.census import AccountStatus, Status, WorkerStatus
-from krea_aleph.durable.engine import JOB, SUBMIT, Engine, NameTaken
+from krea_aleph.durable.engine import JOB, SUBMIT, Engine
+from krea_aleph.durable.orders import Enqueued
 from krea_aleph.durable.stages import LOGGER, Stages
 from krea_aleph.durable.suspects import Suspects
 from krea_aleph.durable.tasks import Task
@@ -21,13 +22,13 @@ from krea_aleph.durable.worker import Settings, Worker
 from krea_aleph.durable.workflows import AGAIN, RESTS
 from krea_aleph.errors import (
     ConfigError,
-    IntentConflictError,
     InvalidRequestError,
     KreaError,
 )
+from krea_aleph.outcomes import Failed, check_item
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from dbos import DBOSClient, WorkflowStatus
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from krea_aleph.durable.stages import Alert, Factory
     from krea_aleph.durable.tasks import Checks, Kept
     from krea_aleph.models import StrPath
-    from krea_aleph.outcomes import Failed, Succeeded
+    from krea_aleph.outcomes import BadItem, Item, Succeeded
     from krea_aleph.store import Store
     from krea_aleph.webhooks import WebhookReceiver
 
@@ -192,36 +193,75 @@ class Durable:
             ConfigError: Nobody has the account.
             StoreError: The database could not be used.
         """
-        label = self._label(account)
-        task = tasks.draft(
-            self._checker,
-            label,
-            shared=self._shared_paths,
-            video=video,
-            prompt=prompt,
-            options=options or {},
-            extra_body=extra_body,
-            intent=intent,
-            output=output,
-            exists=exists,
+        request = {"video": video, "prompt": prompt, "options": options, "extra_body": extra_body}
+        task = self._task(
+            self._label(account), intent=intent, output=output, exists=exists, **request
         )
-        with self._engine.client() as client:
-            try:
-                client.enqueue(
-                    {
-                        "workflow_name": JOB,
-                        "queue_name": self._engine.queues.jobs,
-                        "queue_partition_key": task.account,
-                        "workflow_id": task.intent,
-                        "workflow_id_reuse_policy": "reject",
-                        "app_version": self._app_version,
-                        "application_name": self._engine.name,
-                    },
-                    task.dump(),
-                )
-            except NameTaken:
-                _refuse_another(_find(client, task.intent), task)
+        (found,) = orders.hand_over(self._engine, self._app_version, [task])
+        if isinstance(found, KreaError):
+            raise found
         return task.intent
+
+    def enqueue_many(
+        self,
+        items: Iterable[Item | BadItem],
+        *,
+        account: str | None = None,
+        exists: Kept = "keep",
+    ) -> Iterator[Enqueued | Failed]:
+        """Hand many jobs over to the workers, and yield what has become of each, in order.
+
+        One that cannot be enqueued stops no other. Items are read as far as they are needed, some
+        hundreds at a time, which go into the database together; whoever breaks off and begins anew
+        with the same items has the same jobs.
+
+        Args:
+            items: As `Aleph.batch` takes them, such as those of `krea_aleph.manifest.read`. One
+                without an output is not saved, as in ``enqueue``.
+            account: The label of the account that pays; it may be left out where there is one.
+            exists: As in ``enqueue``.
+
+        Yields:
+            `Enqueued` with the intent, or `Failed` with the error that ``enqueue`` would raise.
+
+        Raises:
+            ConfigError: Nobody has the account.
+            StoreError: The database could not be used; what was yielded before is enqueued.
+        """
+        return self._enqueue_all(items, self._label(account), exists)
+
+    def _enqueue_all(
+        self, items: Iterable[Any], label: str, exists: Kept
+    ) -> Iterator[Enqueued | Failed]:
+        outputs = orders.Outputs()
+        for chunk in orders.in_chunks(items):
+            read = [self._read(label, item, exists, outputs) for _, item in chunk]
+            good = [task for task in read if isinstance(task, Task)]
+            found = iter(orders.hand_over(self._engine, self._app_version, good))
+            for (index, item), task in zip(chunk, read, strict=True):
+                outcome = next(found) if isinstance(task, Task) else task
+                if isinstance(task, Task) and isinstance(outcome, bool):
+                    yield Enqueued(index, item, task.intent, outcome)
+                elif isinstance(outcome, KreaError):
+                    yield Failed(index, item, None, outcome)
+
+    def _read(
+        self, label: str, item: Any, exists: Kept, outputs: orders.Outputs
+    ) -> Task | KreaError:
+        """Return what an item asks for, or why it cannot be had."""
+        try:
+            check_item(item)
+            asked = {name: item.get(name) for name in ("prompt", "intent", "output", "options")}
+            task = self._task(label, video=item["video"], exists=exists, **asked)
+            outputs.claim(task)
+        except KreaError as error:
+            return error
+        return task
+
+    def _task(self, label: str, **asked: Any) -> Task:
+        options = asked.pop("options") or {}
+        given = {"extra_body": None, "options": options, **asked}
+        return tasks.draft(self._checker, label, shared=self._shared_paths, **given)
 
     def result(self, intent: str, *, wait_timeout: float | None = None) -> Succeeded | Failed:
         """Wait until a job is over, and return its outcome, in which ``item`` is the intent.
@@ -494,13 +534,3 @@ def _check(accounts: object, **numbers: float) -> None:
 
 def _find(client: DBOSClient, intent: str) -> WorkflowStatus | None:
     return next(iter(client.list_workflows(workflow_ids=[intent])), None)
-
-
-def _refuse_another(row: WorkflowStatus | None, task: Task) -> None:
-    """Refuse a request under a name that stands for another one."""
-    if row is None:
-        return  # it has been forgotten this very moment, and is over
-    if row.name != JOB or row.input is None:
-        raise IntentConflictError(task.intent, ())
-    if names := Task.load(row.input["args"][0]).differs(task):
-        raise IntentConflictError(task.intent, names)

@@ -204,7 +204,11 @@ def check_output(output: Any, *, shared: bool) -> str | None:
     """
     if output is None:
         return None
-    text = os.fsdecode(os.fspath(output))
+    try:
+        text = os.fsdecode(output)
+    except TypeError:
+        problem = f"{str(output)[:80]!r} is no path of a file"
+        raise InvalidRequestError("output", problem) from None
     if is_in_bucket(text):
         return text
     if shared:

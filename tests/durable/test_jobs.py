@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
 import sqlite3
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -34,8 +36,9 @@ from krea_aleph import (
     StoreError,
     SubmitUncertainError,
     Succeeded,
+    manifest,
 )
-from krea_aleph.durable import Alert, Durable, stages, workflows
+from krea_aleph.durable import Alert, Durable, Enqueued, stages, workflows
 from krea_aleph.emulator import Emulator, Fault
 from krea_aleph.notes import Note
 from postgres import Server, postgres_server
@@ -242,6 +245,112 @@ def test_only_labels_are_stored(studio: Studio) -> None:
     files = [path for path in studio.folder.rglob("*") if path.is_file()]
     assert any(b"studio" in path.read_bytes() for path in files)
     assert not [path for path in files if secret in path.read_bytes()]
+
+
+# Many at a time
+
+
+def _wishes(count: int) -> Iterator[dict[str, Any]]:
+    for number in range(count):
+        yield {"video": CLIP, "prompt": f"wish {number}", "intent": f"wish-{number}"}
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_many_are_enqueued_at_a_time(make_url: Callable[[str], str], kind: str) -> None:
+    """Any number, read as they are needed, each with its outcome in order; again is the same."""
+    read = 0
+
+    def reading() -> Iterator[dict[str, Any]]:
+        nonlocal read
+        for read, item in enumerate(_wishes(1000), 1):  # noqa: B007 - for the test
+            yield item
+
+    with Durable(make_url(kind), ["studio"]) as app:
+        found = app.enqueue_many(reading())
+        first = next(found)
+        assert first == Enqueued(0, next(_wishes(1)), "wish-0", new=True)
+        assert read < 500
+        rest = list(found)
+        assert [outcome.index for outcome in rest] == list(range(1, 1000))
+        assert app.status().accounts[0].waiting == 1000
+        again = list(app.enqueue_many(_wishes(1000)))
+        assert {outcome.new for outcome in again if isinstance(outcome, Enqueued)} == {False}
+        assert app.status().accounts[0].waiting == 1000
+        assert app.enqueue(CLIP, "wish 7", intent="wish-7") == "wish-7"
+
+
+def test_many_that_cannot_all_be_enqueued(studio: Studio) -> None:
+    """Bad rows, names and outputs that are taken: each is told, and stops no other."""
+    app = studio.app()
+    app.enqueue(CLIP, "snow", intent="taken")
+    text = '{"video": "https://example.com/a.mp4", "prompt": "rain"}\n{"video": 1}\n'
+    rows: list[Any] = [
+        *manifest.read(io.StringIO(text)),
+        {"video": CLIP, "prompt": "fog", "intent": "taken"},
+        {"video": CLIP, "prompt": "snow", "intent": "taken"},
+        {"video": "in.mp4", "prompt": "snow"},
+        {"video": CLIP, "prompt": "x" * 1001},
+        {"video": CLIP, "promt": "snow"},
+        "nothing",
+        {"video": CLIP, "prompt": "hail", "intent": "twice", "output": "a.mp4"},
+        {"video": CLIP, "prompt": "sun", "intent": "twice"},
+        {"video": CLIP, "prompt": "hail", "intent": "twice", "output": "a.mp4", "meta": 7},
+        {"video": CLIP, "prompt": "sun", "output": "a.mp4"},
+        {"video": CLIP, "prompt": "sun", "output": 7},
+        {"video": CLIP, "prompt": "sun", "options": {"seed": 3}},
+    ]
+    found = list(app.enqueue_many(rows))
+    assert [outcome.index for outcome in found] == list(range(len(rows)))
+    assert all(outcome.item is row for outcome, row in zip(found, rows, strict=True))
+    told = [
+        outcome.new if isinstance(outcome, Enqueued) else type(outcome.error).__name__
+        for outcome in found
+    ]
+    conflict, bad = "IntentConflictError", "InvalidRequestError"
+    expected = [True, bad, conflict, False, bad, bad, bad, bad]
+    assert told == [*expected, True, conflict, False, bad, bad, True]
+    failed = [outcome.error for outcome in found if isinstance(outcome, Failed)]
+    assert "prompt" in str(failed[1])
+    assert "'a.mp4' is the output of an earlier item" in str(failed[-2])
+    with pytest.raises(ConfigError, match="no 'x' here"):
+        app.enqueue_many([], account="x")
+
+
+def test_many_of_a_source_that_breaks(studio: Studio) -> None:
+    """What it gave before is enqueued and told; its error comes after that, as it is."""
+
+    def breaking() -> Iterator[dict[str, Any]]:
+        yield from _wishes(3)
+        raise OSError("the disk is gone")
+
+    app = studio.app()
+    found = app.enqueue_many(breaking())
+    assert [next(found).index for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(found)
+    assert app.status().accounts[0].waiting == 3
+
+
+def test_two_who_enqueue_the_same(postgres: Server) -> None:
+    """In opposite order at the same time, as two runs of a script may: each job is there once."""
+    url = postgres.database()
+    together = threading.Barrier(2)
+
+    def enqueue(app: Durable, rows: list[dict[str, Any]]) -> int:
+        together.wait(30)
+        found = list(app.enqueue_many(rows))  # type: ignore[arg-type]
+        assert all(isinstance(outcome, Enqueued) for outcome in found)
+        return sum(outcome.new for outcome in found if isinstance(outcome, Enqueued))
+
+    with Durable(url, ["studio"]) as one, Durable(url, ["studio"]) as other:
+        one.status()
+        other.status()
+        with ThreadPoolExecutor(2) as pool:
+            for number in range(5):
+                rows = [{**wish, "intent": f"{number}-{n}"} for n, wish in enumerate(_wishes(150))]
+                ways = ((one, rows), (other, rows[::-1]))
+                calls = [pool.submit(enqueue, *way) for way in ways]
+                assert sum(call.result(60) for call in calls) == 150
 
 
 # Configuration
