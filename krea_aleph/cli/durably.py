@@ -14,16 +14,17 @@ from typing import Annotated, Any, Final
 from cyclopts import Group, Parameter
 
 from krea_aleph import manifest
-from krea_aleph.cli.making import Prompt
+from krea_aleph.cli.exits import DONE, FAILED
 from krea_aleph.cli.params import REQUEST, Common, Fields, texts
 from krea_aleph.cli.session import Session, key_in
 from krea_aleph.errors import ConfigError
+from krea_aleph.outcomes import Failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
-    from krea_aleph.durable import Durable
+    from krea_aleph.durable import Durable, Enqueued
 
 ENGINE: Final = Group("Engine", sort_key=5)
 _LABEL: Final = "default"
@@ -129,10 +130,27 @@ def worker(
 
 
 def enqueue(
-    video: Annotated[str, Parameter(help="The clip: a URL; with --shared-paths also a file.")],
-    prompt: Prompt,
+    video: Annotated[
+        str | None, Parameter(help="The clip: a URL; with --shared-paths also a file.")
+    ] = None,
+    prompt: Annotated[
+        str | None, Parameter(help="What it should become, at most 1,000 characters.")
+    ] = None,
     /,
     *,
+    manifest_file: Annotated[
+        str | None,
+        Parameter(
+            name="--manifest",
+            alias="-m",
+            metavar="FILE",
+            help="A CSV or JSONL file, as batch takes it, instead of one clip; - for stdin.",
+        ),
+    ] = None,
+    passthrough: Annotated[
+        list[str] | None,
+        Parameter(metavar="COLUMN", help="A column of the manifest that is yours; repeatable."),
+    ] = None,
     output: Annotated[
         str | None,
         Parameter(alias="-o", metavar="NAME", help="The result's name inside the workers' folder."),
@@ -156,15 +174,29 @@ def enqueue(
     fields: Fields | None = None,
     where: Where | None = None,
     session: Annotated[Session, Parameter(parse=False)],
-) -> None:
-    """Hand a job over to the workers, and print its name.
+) -> int:
+    """Hand a job over to the workers, or all of a manifest, and print the names.
 
-    No worker need be running. The same name and request again is the same job.
+    No worker need be running. The same name and request again is the same job. A row that is wrong
+    stops no other; exit code 3: some could not be enqueued.
     """
     del json
-    item = manifest.item({"video": video, "prompt": prompt, **texts(fields)})
     options: dict[str, Any] = {"accounts": [account or _LABEL], "shared_paths": shared_paths}
-    with (where or Where()).opened(**options) as app:
+    given = {"video": video, "prompt": prompt, "output": output, "intent": intent, **texts(fields)}
+    wanted = {name: text for name, text in given.items() if text is not None}
+    where = where or Where()
+    if manifest_file is not None:
+        if wanted:
+            message = f"--manifest: it says what is wanted; leave {', '.join(wanted)} out."
+            raise ConfigError(message)
+        rows = manifest.read(manifest_file, passthrough or ())
+        with where.opened(**options) as app:
+            return _tell(session, app.enqueue_many(rows, account=account))
+    if video is None or prompt is None:
+        message = "what is to be enqueued?"
+        raise ConfigError(message, hint="Name a VIDEO and a PROMPT, or a --manifest.")
+    item = manifest.item({"video": video, "prompt": prompt, **texts(fields)})
+    with where.opened(**options) as app:
         name = app.enqueue(
             item["video"],
             item["prompt"],
@@ -174,6 +206,27 @@ def enqueue(
             options=item.get("options"),
         )
     session.out.result({"type": "enqueued", "intent": name}, name)
+    return DONE
+
+
+def _tell(session: Session, outcomes: Iterator[Enqueued | Failed]) -> int:
+    """Tell what has become of each row, and how many there were of which."""
+    new = known = failed = 0
+    for outcome in outcomes:
+        if isinstance(outcome, Failed):
+            failed += 1
+            session.out.outcome(outcome, session.failure(outcome.error))
+            continue
+        new += outcome.new
+        known += not outcome.new
+        document = {"type": "enqueued", "intent": outcome.intent}
+        more = {"index": outcome.index, "new": outcome.new}
+        session.out.result({**document, **more}, outcome.intent)
+    code = FAILED if failed else DONE
+    counts = {"new": new, "known": known, "failed": failed, "exit_code": code}
+    text = f"{new} enqueued, {known} were there already, {failed} failed"
+    session.out.counts({"type": "manifest", **counts}, text)
+    return code
 
 
 def status(

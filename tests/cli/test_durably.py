@@ -109,3 +109,41 @@ def test_what_cannot_be_enqueued(krea: Any, clip: str) -> None:
     )
     assert (failed["error"], failed["exit_code"]) == ("StoreError", 3)
     assert os.path.exists("jobs.sqlite3")  # noqa: PTH110 - nothing else is asked of it
+
+
+def test_a_manifest_is_enqueued(krea: Any, tmp_path: Path) -> None:
+    """Each row's name, what is wrong with others, and the counts; again, all are there already."""
+    rows = tmp_path / "clips.csv"
+    rows.write_text(
+        f"video,prompt,intent,output,scene\n{URL},snow,a,a.mp4,1\n{URL},rain,b,b.mp4,2\n"
+        f"in.mp4,fog,c,c.mp4,3\n{URL},{'x' * 1001},d,d.mp4,4\n"
+    )
+    command = ("enqueue", "-m", str(rows), "--passthrough", "scene", "--database", DATABASE)
+    done = krea(*command)
+    assert (done.code, done.out) == (3, "a\nb\n"), done
+    assert "row 3 failed: video: " in " ".join(done.err.split())
+    assert "row 4 (line 5) failed" in " ".join(done.err.split())
+    assert "2 enqueued, 0 were there already, 2 failed" in done.err
+    told = krea(*command, "--json").documents
+    assert told[0] == {"type": "enqueued", "intent": "a", "index": 0, "new": False}
+    assert [document["type"] for document in told] == ["enqueued"] * 2 + ["outcome"] * 2 + [
+        "manifest"
+    ]
+    counts = {"type": "manifest", "new": 0, "known": 2, "failed": 2, "exit_code": 3}
+    assert told[-1] == counts
+    assert _status(krea, "--database", DATABASE)["accounts"][0]["waiting"] == 2
+
+
+def test_a_manifest_or_a_clip(krea: Any, tmp_path: Path) -> None:
+    """One of both is needed, and both cannot be."""
+    (tmp_path / "clips.csv").write_text(f"video,prompt\n{URL},snow\n")
+    for arguments, words in (
+        ((), "Name a VIDEO and a PROMPT, or a --manifest"),
+        ((URL,), "Name a VIDEO and a PROMPT, or a --manifest"),
+        ((URL, "-m", "clips.csv"), "leave video out"),
+        (("-m", "clips.csv", "-o", "a.mp4", "--seed", "7"), "leave output, seed out"),
+        (("-m", "nowhere.csv"), "nowhere.csv"),
+    ):
+        done = krea("enqueue", *arguments, "--database", DATABASE)
+        assert done.code == 2, done
+        assert words in " ".join(done.err.split())
