@@ -29,6 +29,9 @@ _CLOSING_SECONDS: Final = 90.0
 _TAKING_SECONDS: Final = 10.0
 _WORKERS_GRACE: Final = 2.0
 _LOOK_SECONDS: Final = 10.0
+# The engine tells nobody that a lane is free, and a submit takes less than the time between looks.
+_LANES_HASTE: Final = 10
+_LANE_SECONDS: Final = 0.05
 _ONLY_WORKER: Final = "the only one"
 
 
@@ -109,16 +112,23 @@ class Worker:
             poll_interval=self._settings.poll_interval,
             alert=self._settings.on_alert,
         )
-        places = zip(self._engine.queues, (self._settings.slots, 1), strict=True)
+        jobs, lane = self._engine.queues
+        every = self._settings.poll_interval
         with self._engine.client() as client:
-            for queue, most in places:
-                client.register_queue(
-                    queue,
-                    partition_concurrency=most,
-                    polling_interval_sec=self._settings.poll_interval,
-                    on_conflict="never_update",
-                    application_name=self._engine.name,
-                )
+            client.register_queue(
+                jobs,
+                partition_concurrency=self._settings.slots,
+                polling_interval_sec=every,
+                on_conflict="never_update",  # `set_slots` has the last word
+                application_name=self._engine.name,
+            )
+            client.register_queue(
+                lane,
+                partition_concurrency=1,
+                polling_interval_sec=min(every, max(_LANE_SECONDS, every / _LANES_HASTE)),
+                on_conflict="always_update",
+                application_name=self._engine.name,
+            )
 
     def launch(self, make_stages: Callable[[], Stages]) -> None:
         """Begin to work.

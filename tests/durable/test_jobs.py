@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dbos import DBOSClient
 from durability.schedule import Crew, served
 from durability.worker import Post
 
@@ -66,9 +67,9 @@ class Studio:
     def app(self, accounts: Any = None, **options: Any) -> Durable:
         """Return an application."""
         accounts = {"studio": self.client()} if accounts is None else accounts
-        known = {"output_dir": self.folder / "out", "poll_interval": 0.05, "executor_id": "w"}
-        heard: Any = {"on_alert": self.alerts.append}
-        return self._opened.enter_context(Durable(self.url, accounts, **known, **heard, **options))
+        known: Any = {"output_dir": self.folder / "out", "poll_interval": 0.05, "executor_id": "w"}
+        known |= {"on_alert": self.alerts.append, **options}
+        return self._opened.enter_context(Durable(self.url, accounts, **known))
 
     def submits(self) -> list[int | None]:
         """Return what each submit was answered with."""
@@ -574,6 +575,28 @@ def test_slots_change_while_workers_run(studio: Studio) -> None:
     app.set_slots(3)
     _until(lambda: studio.emulator.accepted == 3)
     assert app.status().accounts[0].running == 3
+
+
+def test_submits_are_not_as_rare_as_looks_for_work(studio: Studio) -> None:
+    """One at a time, ten in the time between two looks; also on queues of an earlier release."""
+    app = studio.app(poll_interval=1.0)
+    app.status()
+    with ExitStack() as opened:
+        client = DBOSClient(system_database_url=studio.url)
+        opened.callback(client.destroy)
+        for name in ("krea-aleph.jobs", "krea-aleph.submits"):
+            client.register_queue(
+                name,
+                polling_interval_sec=1.0,
+                partition_concurrency=1,
+                application_name="krea-aleph",
+            )
+        app.launch()
+        lane, jobs = (client.retrieve_queue(f"krea-aleph.{name}") for name in ("submits", "jobs"))
+        assert lane is not None
+        assert jobs is not None
+        assert (lane.polling_interval_sec, lane.partition_concurrency) == (0.1, 1)
+        assert jobs.polling_interval_sec == 1.0
 
 
 def test_a_job_that_fails_is_told_as_it_was(studio: Studio) -> None:
