@@ -34,20 +34,23 @@ _PARTS_AT_ONCE: Final = 2
 _LONGEST_DROP: Final = 5.0
 _STATUS: Final = re.compile(r"status code: (\d{3})")
 _CODE: Final = re.compile(r"<Code>([A-Za-z]{1,60})</Code>")
-_NO_BUCKET: Final = frozenset({"NoSuchBucket", "ContainerNotFound"})
-_WRONG_REGION: Final = re.compile(
-    r"redirect without LOCATION|PermanentRedirect|TemporaryRedirect|AuthorizationHeaderMalformed"
-)
 _SLOW: Final = re.compile(r"TimedOut|timed out|Timeout")
-# Where clouds tell their machines' credentials: asked when there are none in the environment.
-_NO_CREDENTIALS: Final = re.compile(
-    r"169\.254\.\d+\.\d+|metadata\.google|MissingCredential|CredentialsNotLoaded"
-)
+# The name of what pyo3 raises when Rust gives up: no Exception, and of no module to import it from.
+_PANIC: Final = "PanicException"
 _AZURE: Final = "az"
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9._~/-]+")
 _EMPTY: Final = "416"
-_FORBIDDEN: Final = frozenset({"401", "403", "PermissionDeniedError", "UnauthenticatedError"})
+_FORBIDDEN: Final = frozenset(
+    {
+        *("401", "403", "PermissionDeniedError", "UnauthenticatedError"),
+        *("ExpiredToken", "InvalidToken", "TokenRefreshRequired"),  # which come with 400
+    }
+)
 _FAILED_HINT: Final = "Call again when the store can be reached."
+_SLOW_HINT: Final = (
+    f"{_FAILED_HINT} On a slow line let a request take longer: AWS_TIMEOUT=120s, or timeout in"
+    " client_options."
+)
 
 
 _MISSING: Final[tuple[Kind, str, str]] = (
@@ -65,7 +68,42 @@ _UNSUPPORTED: Final[tuple[Kind, str, str]] = (
     "is in a store that cannot do this",
     "",
 )
-# What errors of obstore's mean, by their names, some of which are Python's own, or by the status.
+# What errors of obstore's mean by what is in their texts.
+_BY_TEXT: Final[tuple[tuple[re.Pattern[str], tuple[Kind, str, str]], ...]] = (
+    (
+        re.compile("source: BadScheme"),
+        (
+            "refused",
+            "is at an unencrypted address, which has to be allowed",
+            "For a store of your own: AWS_ALLOW_HTTP=true, or allow_http in client_options.",
+        ),
+    ),
+    (
+        # Where clouds tell their machines' credentials: asked when the environment has none.
+        re.compile(r"169\.254\.\d+\.\d+|metadata\.google|MissingCredential|CredentialsNotLoaded"),
+        (
+            "refused",
+            "is asked for without credentials",
+            "Put credentials into the environment, or give a store to the client's storage=.",
+        ),
+    ),
+    (
+        re.compile("<Code>(NoSuchBucket|ContainerNotFound)</Code>"),
+        ("refused", "is in no bucket that exists", "Check the name of the bucket."),
+    ),
+    (
+        re.compile(
+            "redirect without LOCATION|PermanentRedirect|TemporaryRedirect"
+            "|AuthorizationHeaderMalformed"
+        ),
+        (
+            "refused",
+            "is in another region than the one that was asked",
+            "Set AWS_REGION to the bucket's own, or give its store to the client's storage=.",
+        ),
+    ),
+)
+# And by their names, some of which are Python's own, or by the status.
 _BY_NAME: Final[Mapping[str, tuple[Kind, str, str]]] = {
     "FileNotFoundError": _MISSING,
     "NotFoundError": _MISSING,
@@ -76,6 +114,11 @@ _BY_NAME: Final[Mapping[str, tuple[Kind, str, str]]] = {
     "501": _UNSUPPORTED,
     "ValueError": _UNASKABLE,
     "InvalidPathError": _UNASKABLE,
+    _PANIC: (
+        "refused",
+        "cannot be asked for as its store is configured",
+        "Look for a line break in its settings or in the environment, and at the endpoint.",
+    ),
 }
 
 
@@ -367,7 +410,9 @@ def _translating(function: Callable[[], T]) -> T:
         return _apart(function)
     except Fault:
         raise
-    except Exception as error:  # noqa: BLE001 - obstore raises built-in errors, too
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
+            raise
         fault = _fault(error)
     raise fault
 
@@ -379,12 +424,12 @@ def _apart(function: Callable[[], T]) -> T:
     """
     if threading.current_thread() is not threading.main_thread():
         return function()
-    answers: SimpleQueue[tuple[T, None] | tuple[None, Exception]] = SimpleQueue()
+    answers: SimpleQueue[tuple[T, None] | tuple[None, BaseException]] = SimpleQueue()
 
     def work() -> None:
         try:
             answers.put((function(), None))
-        except Exception as error:  # noqa: BLE001 - raised by who waits for it
+        except BaseException as error:  # noqa: BLE001 - raised by who waits for it
             answers.put((None, error))
 
     threading.Thread(target=work, name="krea-bucket", daemon=True).start()
@@ -394,33 +439,27 @@ def _apart(function: Callable[[], T]) -> T:
     return found  # type: ignore[return-value]  # there is one where there is no error
 
 
-def _fault(error: Exception) -> Fault:
+def _fault(error: BaseException) -> Fault:
     """Return what an error of obstore's means, in words of our own."""
     name, text = type(error).__name__, str(error)
+    told = next((meaning for pattern, meaning in _BY_TEXT if pattern.search(text)), None)
+    if told is not None:
+        return Fault(*told)
     status, code = _first(_STATUS, text), _first(_CODE, text)
-    told = " ".join(filter(None, (status, code)))
-    if code in _NO_BUCKET:
-        return Fault("refused", "is in no bucket that exists", "Check the name of the bucket.")
-    if _WRONG_REGION.search(text):
-        hint = "Set AWS_REGION to the bucket's own, or give its store to the client's storage=."
-        return Fault("refused", "is in another region than the one that was asked", hint)
-    if status in _FORBIDDEN or name in _FORBIDDEN:
+    answered = " ".join(filter(None, (status, code)))
+    if not _FORBIDDEN.isdisjoint({status, name, code}):
         hint = "Check the credentials, and what they may do in this bucket."
-        return Fault("refused", f"is refused by its store ({told or name})", hint)
+        return Fault("refused", f"is refused by its store ({answered or name})", hint)
     known = _BY_NAME.get(name) or _BY_NAME.get(status or "")
-    if known is not None:
-        return Fault(*known)
-    if status is None and _NO_CREDENTIALS.search(text):
-        hint = "Put credentials into the environment, or give a store to the client's storage=."
-        return Fault("refused", "is asked for without credentials", hint)
-    return Fault("failed", _failure(text, told), _FAILED_HINT)
+    return Fault(*known) if known is not None else _failed(text, answered)
 
 
-def _failure(text: str, told: str) -> str:
-    if told:
-        return f"was not served: its store answered {told}"
-    slow = _SLOW.search(text)
-    return "was not served in time" if slow else "was not served: the line to its store broke"
+def _failed(text: str, answered: str) -> Fault:
+    if answered:
+        return Fault("failed", f"was not served: its store answered {answered}", _FAILED_HINT)
+    if _SLOW.search(text):
+        return Fault("failed", "was not served in time", _SLOW_HINT)
+    return Fault("failed", "was not served: the line to its store broke", _FAILED_HINT)
 
 
 def is_empty_range(fault: Fault) -> bool:

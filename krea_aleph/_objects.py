@@ -358,13 +358,18 @@ class ObjectPart:
     def _put(self, final: ObjectAddress, exists: Exists) -> None:
         buckets, data = self._target.buckets, self._held
         noted = attributes(sniff(self._head), self._job.id, self.sha256())
+        put = partial(buckets.put, final, data, noted)
         try:
-            buckets.put(final, data, noted, new=exists != "replace")
+            put(new=exists != "replace")
         except Fault as fault:
             if fault.kind == "unsupported":
                 self._look_again(final, exists)
-                buckets.put(final, data, noted, new=False)
-            elif fault.kind != "exists" or not self._is_ours(final):
+                put(new=False)
+            elif fault.kind != "exists":
+                raise
+            elif buckets.facts(final) is None:
+                put(new=True)  # S3 refuses one of two at once, too, where the other one has failed
+            elif not self._is_ours(final):
                 raise
 
     def _finish(self, writer: Writer, final: ObjectAddress, exists: Exists) -> None:

@@ -98,7 +98,9 @@ class Storage:
         from_url: Any = store.from_url  # whose overloads know each setting of each store
         try:
             return from_url(bucket, **settings)
-        except Exception as error:  # noqa: BLE001 - its words may repeat the settings
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - also Rust's; its words have settings
             problem = type(error).__name__
         message = f"storage: {bucket} cannot be opened as it is configured ({problem})."
         raise ConfigError(message, hint=_ENVIRONMENT[bucket.partition(":")[0]])

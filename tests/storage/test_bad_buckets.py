@@ -17,6 +17,7 @@ from krea_aleph.emulator import Emulator
 
 MALFORMED = "<Error><Code>AuthorizationHeaderMalformed</Code></Error>"
 BUSY = "<Error><Code>SlowDown</Code></Error>"
+EXPIRED = "<Error><Code>ExpiredToken</Code><Message>no</Message></Error>"
 MOVED = """<Error><Code>PermanentRedirect</Code><Message>elsewhere</Message></Error>"""
 SECRETS = (KEY_ID, SECRET, "Signature=", "X-Amz", "AWS4-HMAC", "http://127.0.0.1")
 
@@ -38,6 +39,7 @@ def give_nothing_away(error: BaseException) -> None:
     [
         ({"status": 403, "body": REFUSED}, InvalidRequestError, r"refused by its store \(403 Acc"),
         ({"status": 401}, InvalidRequestError, r"is refused by its store \(401\)"),
+        ({"status": 400, "body": EXPIRED}, InvalidRequestError, "is refused by its .*ExpiredToken"),
         ({"status": 404}, InvalidRequestError, "does not exist"),
         ({"status": 301, "body": MOVED}, InvalidRequestError, "is in another region"),
         ({"status": 400, "body": MALFORMED}, InvalidRequestError, "is in another region"),
@@ -82,6 +84,7 @@ def test_an_input_that_stops_coming(
             aleph.submit(url, "snow")
     finally:
         over.set()
+    assert "AWS_TIMEOUT" in caught.value.hint  # it may have been the line that is slow
     give_nothing_away(caught.value)
     assert not emulator.requests
 
@@ -142,13 +145,16 @@ def test_a_store_that_does_not_say_whether_it_is_there(client: Aleph, bucket: Bu
     assert saved.url == f"{bucket.url}/out.mp4"
 
 
+@pytest.mark.parametrize("status", [None, 403, 404, 500])
 def test_without_any_credentials(
-    emulator: Emulator, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    status: int | None, emulator: Emulator, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A machine that has none is told so, and how to have some."""
+    """A machine that has none is told so, whatever its cloud answers, and how to have some."""
+    cloud = bucket.gate.url if status else "http://127.0.0.1:9"
+    bucket.gate.trouble("PUT", "169.254", status=status or 500)
     settings = {
         "endpoint": bucket.gate.url,
-        "metadata_endpoint": "http://127.0.0.1:9/169.254.169.254",
+        "metadata_endpoint": f"{cloud}/169.254.169.254",
         "client_options": {"allow_http": True},
         "retry_config": {"max_retries": 0},
     }
@@ -160,6 +166,60 @@ def test_without_any_credentials(
     ):
         client.submit(f"{bucket.url}/in.mp4", "snow")
     assert "environment" in caught.value.hint
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize(
+    "odd", [{"access_key_id": f"{KEY_ID}\n"}, {"token": "a\nb"}, {"endpoint": "http://[::bad"}]
+)
+def test_settings_that_obstore_panics_over(
+    odd: dict[str, str], beside: bool, open_client: OpenClient, bucket: Bucket, emulator: Emulator
+) -> None:
+    """A key that was read with its line's end is an error, in whichever thread: nobody hangs."""
+    aleph = open_client(storage={bucket.url: {**bucket.settings, **odd}})
+    found: list[BaseException] = []
+
+    def submit() -> None:
+        try:
+            aleph.submit(f"{bucket.url}/in.mp4", "snow")
+        except BaseException as error:  # noqa: BLE001 - what it is, is the question
+            found.append(error)
+
+    if beside:
+        thread = threading.Thread(target=submit)
+        thread.start()
+        thread.join(20)
+    else:
+        submit()
+    (error,) = found
+    assert isinstance(error, InvalidRequestError)
+    assert "cannot be asked for as its store is configured" in str(error)
+    assert "line break" in error.hint
+    give_nothing_away(error)
+    assert not emulator.requests
+
+
+@pytest.mark.parametrize(
+    ("setting", "words", "hint"),
+    [
+        ({"client_options": {}}, "is at an unencrypted address", "AWS_ALLOW_HTTP"),
+    ],
+)
+def test_a_store_without_encryption(
+    setting: dict[str, Any],
+    words: str,
+    hint: str,
+    open_client: OpenClient,
+    bucket: Bucket,
+    emulator: Emulator,
+) -> None:
+    """It is used only by who says so, and the error says how."""
+    aleph = open_client(storage={bucket.url: {**bucket.settings, **setting}})
+    with pytest.raises(InvalidRequestError, match=words) as caught:
+        aleph.submit(bucket.put("in.mp4", CLIP), "snow")
+    assert hint in caught.value.hint
+    give_nothing_away(caught.value)
+    assert not emulator.requests
 
 
 def test_the_log_says_nothing(

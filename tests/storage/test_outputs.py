@@ -161,6 +161,23 @@ def test_a_key_that_is_taken_meanwhile(
     assert "other.mp4" in bucket.keys
 
 
+def test_a_conflict_with_nobody(aleph: Any, bucket: Bucket) -> None:
+    """Who is told of one and finds nothing at the key writes once more, as S3 asks for."""
+    conflict = "<Error><Code>ConditionalRequestConflict</Code></Error>"
+    bucket.gate.trouble("PUT", r"out\.mp4", status=409, body=conflict, times=1)
+    saved = run(aleph, bucket, f"{bucket.url}/out.mp4")
+    assert bucket.keys == ["in.mp4", "out.mp4"]
+    assert saved.url.endswith("/out.mp4")
+
+
+def test_a_conflict_that_stays(client: Aleph, bucket: Bucket) -> None:
+    """Once more, and not for ever."""
+    trouble = bucket.gate.trouble("PUT", r"out\.mp4", status=409, times=5)
+    with pytest.raises(DownloadError, match="has been made by somebody else"):
+        run(client, bucket, f"{bucket.url}/out.mp4")
+    assert trouble.times == 3
+
+
 def test_an_answer_that_is_lost(aleph: Any, bucket: Bucket) -> None:
     """The store writes, its answer is lost, and the next try finds its own result: all is well."""
     bucket.gate.trouble("PUT", r"out\.mp4", status=503, after=True, times=1)
