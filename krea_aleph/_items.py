@@ -97,6 +97,9 @@ def checked_place(output: Any) -> str:
         raise InvalidRequestError("output", f"{str(output)[:80]!r} is no path of a file")
     if text.startswith(("/", "~")) or text.endswith("/"):
         raise InvalidRequestError("output", f"{text[:200]!r} is no name inside the folder")
+    if "://" in text:
+        hint = "Outputs are names below output_dir, which may be in a bucket: leave the rest out."
+        raise InvalidRequestError("output", f"{text[:200]!r} is a whole address", hint=hint)
     parts = [part for part in text.split("/") if part not in {"", "."}]
     for part in parts or [""]:
         _check_part(text, part)

@@ -49,7 +49,7 @@ _SAID_HERE: Final = (
 )
 _OF_SUBMITS: Final = " For a new job it means that the operation is gone."
 _ABOUT_MONEY: Final = (JobError, WaitTimeoutError, DownloadError, SubmitUncertainError)
-_IN_THE_WAY: Final = " exists"
+_IN_THE_WAY: Final = ("' exists", '" exists')
 _CHOOSE: Final = "--exists replace overwrites it; --exists keep leaves it, and sends nothing."
 _FIELD_HINTS: Final[Mapping[str, str]] = {
     "wait_timeout": "It is in seconds; 0 waits for ever.",

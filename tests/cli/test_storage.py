@@ -49,6 +49,18 @@ def test_an_object_that_is_not_there(krea: Krea, bucket: Bucket) -> None:
     assert krea.emulator.accepted == 0
 
 
+def test_a_bucket_that_is_not_there(krea: Krea, bucket: Bucket) -> None:
+    """Nobody is advised to overwrite anything there; where something is in the way, they are."""
+    clip = f"{bucket.url}/in.mp4"
+    done = krea("run", clip, "make it snow", "-o", "s3://no-such-bucket/out.mp4")
+    assert done.code == 2
+    assert "is in no bucket that exists" in done.err
+    assert "Check the name of the bucket." in done.err
+    assert "--exists" not in done.err
+    assert "--exists replace" in krea("run", clip, "snow", "-o", clip).err
+    assert krea.emulator.accepted == 0
+
+
 def test_a_batch_below_a_prefix(krea: Krea, bucket: Bucket) -> None:
     """A manifest of objects goes to a prefix."""
     Path("shots.csv").write_text(

@@ -97,14 +97,21 @@ def test_a_row_that_names_no_object(bucket: Bucket) -> None:
 
 
 @pytest.mark.parametrize(
-    "output", ["s3://other/out.mp4", "../out.mp4", "/out.mp4", "a/../../b.mp4"]
+    ("output", "words"),
+    [
+        ("s3://other/out.mp4", "is a whole address. Outputs are names below output_dir"),
+        ("../out.mp4", "leads out of its folder"),
+        ("/out.mp4", "is no name inside the folder"),
+        ("a/../../b.mp4", "leads out of its folder"),
+    ],
 )
 def test_outputs_stay_below_the_prefix(
-    output: str, bucket: Bucket, items: list[dict[str, Any]], emulator: Emulator
+    output: str, words: str, bucket: Bucket, items: list[dict[str, Any]], emulator: Emulator
 ) -> None:
     """An item's own output leads nowhere else."""
     with emulator.aleph(storage={bucket.url: bucket.settings}) as aleph:
         (found,) = aleph.batch([{**items[0], "output": output}], output_dir=f"{bucket.url}/out")
     assert isinstance(found, Failed)
     assert isinstance(found.error, InvalidRequestError)
+    assert words in str(found.error)
     assert not emulator.accepted
