@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, Request, build_opener
 from wsgiref.simple_server import WSGIRequestHandler, make_server
@@ -106,6 +106,8 @@ def test_the_example_through_a_kill_of_each_process(tmp_path: Path) -> None:
     with Emulator(render=False, job_seconds=2) as emulator, ExitStack() as opened:
         site = Site(tmp_path, emulator, opened)
         assert site.ask("shot-1", video=CLIP, prompt="snow") == "shot-1"
+        with pytest.raises(HTTPError, match="404"):
+            _open(f"http://127.0.0.1:{site.port}/shots/never-ordered")
         with SQLiteStore(tmp_path / "studio.sqlite3.intents") as store:
             _until(lambda: store.find("studio", ["accepted"]))
         site.worker.kill()
