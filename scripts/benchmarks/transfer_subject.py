@@ -35,14 +35,14 @@ def main(client: str, kind: str, url: str, folder: Path) -> None:
     for name in (_WARM_UP, size):
         _clip(folder, name)
     run(_WARM_UP)
-    before = _memory("VmRSS")
+    before = memory("VmRSS")
     began = time.perf_counter()
     run(size)
     seconds = time.perf_counter() - began
-    print(json.dumps({"seconds": seconds, "growth": max(_memory("VmHWM") - before, 0) / MIB}))
+    print(json.dumps({"seconds": seconds, "growth": max(memory("VmHWM") - before, 0) / MIB}))
 
 
-def _memory(kind: str) -> int:
+def memory(kind: str) -> int:
     """Return what this process takes now (VmRSS), or took at most (VmHWM), in bytes.
 
     The peak that getrusage tells includes the process that has started this one.
