@@ -13,7 +13,7 @@ from typing import Any
 import bucket_program
 import pytest
 
-from buckets import Bucket, use_environment
+from buckets import Bucket, use_environment, wait_until
 from colours import CLIP, COLOURS
 from krea_aleph.emulator import Emulator
 
@@ -101,6 +101,39 @@ def test_killed_at_every_stage(
 ) -> None:
     """Wherever it is killed, in whichever colour."""
     kill(stage, colour, start, bucket, emulator)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_killed_in_the_only_request(
+    known: bool, start: Any, bucket: Bucket, emulator: Emulator
+) -> None:
+    """Whether the store has had it whole or not: the next process finds its own, or writes it."""
+    emulator.outcome(output=CLIP)
+    bucket.put("in.mp4", CLIP)
+    reached, killed = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        reached.set()
+        killed.wait(60)
+
+    status = None if known else 500
+    bucket.gate.trouble("PUT", "out.mp4", status=status, before=hold)
+    process = start("sync")
+    assert reached.wait(60), process.communicate()
+    process.kill()
+    process.communicate()
+    assert bucket.keys == ["in.mp4"]
+    killed.set()
+    if known:
+        wait_until(lambda: bucket.get("out.mp4"))
+    bucket.gate.calm()
+    printed, words = start("sync").communicate(timeout=60)
+    assert printed.startswith(f"{bucket.url}/out.mp4 "), words
+    found = bucket.get("out.mp4")
+    assert found is not None
+    assert found[0] == CLIP
+    assert bucket.keys == ["in.mp4", "out.mp4"]
+    assert emulator.accepted == 1
 
 
 def kill(stage: str, colour: str, start: Any, bucket: Bucket, emulator: Emulator) -> None:
