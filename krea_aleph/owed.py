@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LOGGER: Final = logging.getLogger("krea_aleph")
 _FIRST_PAUSE: Final = 0.5
-_LONGEST_PAUSE: Final = 10.0
+_LONGEST_PAUSE: Final = 2.0
 
 
 class _Debt:

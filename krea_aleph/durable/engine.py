@@ -27,7 +27,7 @@ NameTaken = refusals.DBOSWorkflowIDInUseError
 """What the engine raises where a workflow has a name already."""
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from dbos import WorkflowStatus
     from sqlalchemy.engine import ExceptionContext
@@ -187,15 +187,19 @@ class Engine:
     def _file(self) -> Path:
         return Path(self.url.removeprefix(_SQLITE)).absolute()
 
-    def for_worker(self) -> sqlalchemy.Engine | None:
+    def for_worker(self, connected: Callable[..., object]) -> sqlalchemy.Engine | None:
         """Return the connections for an engine that works; None where it makes its own.
 
         Its own would take a server that is away for a failure of the job, where the driver says so
         in words that it does not know.
+
+        Args:
+            connected: Called when one has been made.
         """
         if self.on_sqlite:
             return None
         connections = self._on_postgres(_WORKERS_CONNECTIONS)
+        event.listen(connections, "connect", connected)
         event.listen(connections, "handle_error", _note_absence)
         self._working.append(connections)
         return connections

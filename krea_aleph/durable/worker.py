@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from dbos import DBOS
 from dbos import error as refusals
 
+from krea_aleph.durable.chatter import Chatter
 from krea_aleph.durable.engine import JOB, SUBMIT, reaching_the_database
-from krea_aleph.durable.letters import JobEnded
 from krea_aleph.durable.roll import Roll
 from krea_aleph.durable.stages import LOGGER
 from krea_aleph.durable.workflows import define
@@ -33,11 +32,6 @@ _LOOK_SECONDS: Final = 10.0
 _LANES_HASTE: Final = 10
 _LANE_SECONDS: Final = 0.05
 _ONLY_WORKER: Final = "the only one"
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a line of the engine's log says more than ours: a job's failure is no crash."""
-    return record.exc_info is None or not isinstance(record.exc_info[1], JobEnded)
 
 
 class Settings(NamedTuple):
@@ -67,6 +61,7 @@ class Worker:
         self._names: Roll | None = None
         self._active: set[str] = set()
         self._closing = threading.Event()
+        self._chatter = Chatter()
 
     @property
     def _roll(self) -> Roll:
@@ -104,7 +99,7 @@ class Worker:
     def register(self, stages: Stages) -> None:
         """Make workflows and queues known, to an engine that somebody launches."""
         self._stages = stages
-        logging.getLogger("dbos").addFilter(_is_news)
+        self._chatter.begin()
         define(
             stages,
             self._engine.queues,
@@ -162,6 +157,7 @@ class Worker:
             DBOS.destroy(destroy_registry=True)
             with contextlib.suppress(StoreError):  # it is over with this process anyway
                 self._roll.give_back(took)
+        self._chatter.end()
         if self._names is not None:
             self._names.close()
             self._names = None
@@ -174,7 +170,7 @@ class Worker:
                     "system_database_url": self._engine.url,
                     "application_version": self._settings.app_version,
                     "executor_id": name,
-                    "system_database_engine": self._engine.for_worker(),
+                    "system_database_engine": self._engine.for_worker(self._chatter.comes_back),
                     "log_level": "WARNING",
                 }
             )

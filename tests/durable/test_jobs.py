@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 import os
 import signal
 import sqlite3
@@ -96,6 +97,17 @@ def _until(condition: Callable[[], object], seconds: float = 30) -> None:
     while not condition():
         assert time.monotonic() < ends
         time.sleep(0.02)
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """What the engine's log says."""
+    lines: list[str] = []
+    listener = logging.Handler()
+    listener.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("dbos").addHandler(listener)
+    yield lines
+    logging.getLogger("dbos").removeHandler(listener)
 
 
 def _saved(outcome: Succeeded | Failed) -> Path:
@@ -599,7 +611,7 @@ def test_submits_are_not_as_rare_as_looks_for_work(studio: Studio) -> None:
         assert jobs.polling_interval_sec == 1.0
 
 
-def test_a_job_that_fails_is_told_as_it_was(studio: Studio) -> None:
+def test_a_job_that_fails_is_told_as_it_was(studio: Studio, said: list[str]) -> None:
     """The outcome has the error of its class, with its job, as the client would raise it."""
     error = {"code": "nsfw", "message": "blocked"}
     studio.emulator.outcome(status="failed", error=error)
@@ -612,6 +624,7 @@ def test_a_job_that_fails_is_told_as_it_was(studio: Studio) -> None:
     assert outcome.job is not None
     assert outcome.error.intent == "shot-1"
     assert app.status().accounts[0].failed == 1
+    assert said == []
 
 
 def test_a_lost_answer_on_a_shared_account_waits_for_a_human(studio: Studio) -> None:
@@ -716,8 +729,9 @@ def test_postgres_away_while_jobs_run(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    said: list[str],
 ) -> None:
-    """It goes during a POST; workers wait for it and go on: nothing is lost, or paid twice."""
+    """It goes during a POST; workers wait for it, which two lines tell: nothing is lost."""
     monkeypatch.setattr(workflows, "FIRST_REST", 0.05)
     with postgres_server() as server, ExitStack() as opened:
         emulator = ground(seconds=0.3, places=4)
@@ -741,6 +755,21 @@ def test_postgres_away_while_jobs_run(
         assert all(_saved(app.result(intent, wait_timeout=60)).exists() for intent in intents)
         assert emulator.accepted == 8
         assert "broken off" not in caplog.text
+        away, back = said
+        assert away.startswith("the database is away; jobs wait until it is back: ")
+        assert "\n" not in away
+        assert back == "the database is back"
+
+
+def test_an_orderly_end_says_nothing(studio: Studio, said: list[str]) -> None:
+    """Least of all what is wanted of the jobs under way: prompts and addresses are no log's."""
+    studio.emulator.outcome(seconds=1e6, times=None)
+    with studio.app() as app:
+        app.launch()
+        for number in range(3):
+            app.enqueue(CLIP, f"a secret {number}")
+        _until(lambda: len(app.store.find("studio", ["accepted"])) == 3)
+    assert said == []
 
 
 def test_a_run_that_is_broken_off_is_taken_up_again(
