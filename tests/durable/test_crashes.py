@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import random
+import signal
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from durability.schedule import Crew, Plan, Reckoning, play
 from durability.worker import Post
 
-from krea_aleph import ConfigError
+from krea_aleph import ConfigError, StoreError, Succeeded
 from krea_aleph.emulator import Emulator, Fault
+from postgres import postgres_server
 
 SEED = int(os.environ.get("WEATHER_FIRST_SEED", "1"))
 KINDS = [("sqlite", 1), ("postgres", 2)]
@@ -34,7 +38,7 @@ def test_workers_that_die(
     workers: int,
 ) -> None:
     """One dies at some moment, one inside the POST, an answer is lost: all goes on as before."""
-    plan = Plan(jobs=10, workers=workers, deaths=[(1.2, [0])], in_post=[3], lost=[6], pause=0.1)
+    plan = Plan(jobs=6, workers=workers, deaths=[(0.8, [0])], in_post=[2], lost=[4], pause=0.0)
     emulator = ground(seconds=0.2, places=4)
     found = play(emulator, make_url(kind), tmp_path / "out", plan, patience=60, slots=4)
     _clean(found, plan.jobs)
@@ -68,14 +72,33 @@ def test_the_whole_schedule(
     _clean(found, plan.jobs)
 
 
-def _wait(condition: Callable[[], bool], seconds: float = 60) -> None:
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.02)
+@pytest.mark.long
+def test_postgres_away_for_a_minute(ground: Callable[..., Emulator], tmp_path: Path) -> None:
+    """Two workers with jobs under way wait and go on; whoever enqueues meanwhile is told soon."""
+    emulator = ground(seconds=3, places=4)
+    with postgres_server() as server:
+        url = server.database()
+        post = Post(url, emulator.base_url, emulator.key, tmp_path, "w", {"slots": 4})
+        with Crew(emulator, post, 2) as crew:
+            intents, begun = crew.enqueue(20), time.monotonic()
+            crew.start()
+            crew.until(lambda: emulator.accepted >= 6)
+            server.stop()
+            gone = time.monotonic()
+            with pytest.raises(StoreError, match="cannot be used"):
+                crew.app.enqueue("https://example.com/in.mp4", "one more")
+            assert time.monotonic() - gone < 15
+            threading.Event().wait(60)  # so long it is away
+            server.start()
+            back = time.monotonic()
+            crew.until(lambda: crew.app.status().accounts[0].succeeded == 20, 180)
+            print(f"{time.monotonic() - back:.1f} s after it was back")  # noqa: T201 - for the record
+            crew.tend(None)
+            assert crew.deaths == 0
+            _clean(crew.reckon(intents, time.monotonic() - begun), 20)
 
 
-RESCUES = [10, pytest.param(60, marks=pytest.mark.long)]
+RESCUES = [5, pytest.param(60, marks=pytest.mark.long)]
 
 
 @pytest.mark.parametrize("jobs", RESCUES)
@@ -89,20 +112,20 @@ def test_a_dead_workers_jobs_are_rescued(
         emulator.fault(Fault(operation="create_aleph_job", nth=3, kill=True))
         intents, begun = crew.enqueue(jobs), time.monotonic()
         crew.start(0)
-        _wait(lambda: emulator.accepted >= 3)
-        _wait(lambda: crew.app.status().workers[0].alive is False)
+        assert crew.ended(0) == -signal.SIGKILL
+        crew.until(lambda: crew.app.status().workers[0].alive is False)
         assert "no: rescue its jobs" in str(crew.app.status())
         crew.start(1)
         moved = crew.app.rescue()
         assert moved
         assert crew.app.rescue("w-0") == []
-        _wait(lambda: crew.app.status().accounts[0].succeeded == jobs)
+        crew.until(lambda: crew.app.status().accounts[0].succeeded == jobs)
         with pytest.raises(ConfigError, match="'w-1' is alive"):
             crew.app.rescue("w-1")
         _clean(crew.reckon(intents, time.monotonic() - begun), jobs)
 
 
-DEPLOYS = [4, pytest.param(16, marks=pytest.mark.long)]
+DEPLOYS = [3, pytest.param(16, marks=pytest.mark.long)]
 
 
 @pytest.mark.parametrize("jobs", DEPLOYS)
@@ -113,20 +136,22 @@ def test_a_deploy_of_another_version(
     emulator = ground(seconds=0.5, places=2)
     url = make_url("sqlite")
     post = Post(url, emulator.base_url, emulator.key, tmp_path, "w", {"slots": 2})
-    other = Post(url, emulator.base_url, emulator.key, tmp_path, "w", {"app_version": "new"})
+    other = replace(post, more={"app_version": "new"}, labels=("elsewhere",))
     with Crew(emulator, post, 1) as crew:
         intents, begun = crew.enqueue(jobs), time.monotonic()
         crew.start()
-        _wait(lambda: emulator.accepted == 2)
+        crew.until(lambda: emulator.accepted == 2)
         crew.kill(0)
         accepted, before = emulator.accepted, crew.app.status()
         with Crew(emulator, other, 1) as newer:
             newer.start()
-            _wait(lambda: newer.app.status().workers[0].alive is True)
-            time.sleep(1.0)  # nothing is to happen in it
+            own = newer.app.enqueue("https://example.com/in.mp4", "new", account="elsewhere")
+            assert isinstance(newer.app.result(own, wait_timeout=60), Succeeded)
             assert newer.stop(0) == 0
-        assert emulator.accepted == accepted
-        assert crew.app.status().accounts == before.accounts
+        assert emulator.accepted == accepted + 1
+        elsewhere, *accounts = crew.app.status().accounts
+        assert elsewhere.succeeded == 1
+        assert accounts == list(before.accounts)
         crew.start()
-        _wait(lambda: crew.app.status().accounts[0].succeeded == jobs)
+        crew.until(lambda: crew.app.status().accounts[-1].succeeded == jobs)
         _clean(crew.reckon(intents, time.monotonic() - begun), jobs)

@@ -162,7 +162,7 @@ def test_webhooks_save_looks(tmp_path: Path, web: tuple[WebhookReceiver, str]) -
         ) as jobs:
             jobs.launch()
             names = [jobs.enqueue(CLIP, f"wish {number}") for number in range(4)]
-            assert all(isinstance(jobs.result(name), Succeeded) for name in names)
+            assert all(isinstance(jobs.result(name, wait_timeout=60), Succeeded) for name in names)
         calls = [call.operation for call in emulator.requests]
         marks = calls.count("create_aleph_job")
         assert len(emulator.deliveries) == marks == 4

@@ -126,12 +126,12 @@ def test_a_job_goes_its_way(studio: Studio) -> None:
     with pytest.raises(TimeoutError, match="'shot-1' is not over"):
         app.result(intent, wait_timeout=0)
     app.launch()
-    outcome = app.result(intent)
+    outcome = app.result(intent, wait_timeout=60)
     assert _saved(outcome) == studio.folder / "out/a/shot.mp4"
     assert outcome.job is not None
     assert _saved(outcome).read_bytes() == served(studio.emulator, outcome.job.id)
     assert outcome.item == "shot-1"
-    without = app.result(app.enqueue(CLIP, "rain", intent="shot-2"))
+    without = app.result(app.enqueue(CLIP, "rain", intent="shot-2"), wait_timeout=60)
     assert isinstance(without, Succeeded)
     assert (without.saved, without.job and without.job.succeeded) == (None, True)
 
@@ -148,11 +148,11 @@ def test_the_same_intent_is_the_same_job(studio: Studio) -> None:
     assert app.enqueue(CLIP, "snow") == unnamed
     assert app.enqueue(CLIP, "rain") != unnamed
     app.launch()
-    first = app.result("shot-1").job
+    first = app.result("shot-1", wait_timeout=60).job
     assert first is not None
-    assert app.result(unnamed).job != first
+    assert app.result(unnamed, wait_timeout=60).job != first
     assert app.enqueue(CLIP, "snow", intent="shot-1") == "shot-1"
-    assert app.result("shot-1").job == first
+    assert app.result("shot-1", wait_timeout=60).job == first
 
 
 BAD: list[tuple[dict[str, Any], str]] = [
@@ -203,8 +203,8 @@ def test_files_that_all_see(studio: Studio) -> None:
     app.launch()
     app.enqueue(clip, "snow", intent="path", output=studio.folder / "there" / "a.mp4")
     app.enqueue(str(clip), "rain", intent="text", output=f"{studio.folder}/folder/")
-    assert _saved(app.result("path")) == studio.folder / "there" / "a.mp4"
-    assert _saved(app.result("text")).parent == studio.folder / "folder"
+    assert _saved(app.result("path", wait_timeout=60)) == studio.folder / "there" / "a.mp4"
+    assert _saved(app.result("text", wait_timeout=60)).parent == studio.folder / "folder"
     assert len(studio.emulator.assets) == 1
     with pytest.raises(InvalidRequestError, match="video"):
         app.enqueue(studio.folder / "missing.mp4", "snow")
@@ -216,7 +216,7 @@ def test_an_asset_is_enqueued_by_its_address(studio: Studio) -> None:
     app = studio.app()
     app.enqueue(asset, "snow", intent="asset")
     app.launch()
-    assert isinstance(app.result("asset"), Succeeded)
+    assert isinstance(app.result("asset", wait_timeout=60), Succeeded)
     assert asset.url in str(studio.emulator.jobs[0].body)
 
 
@@ -227,7 +227,9 @@ def test_from_a_bucket_to_a_bucket(studio: Studio) -> None:
         clip = bucket.put("in.mp4", b"\x00\x00\x00\x18ftypmp42" + bytes(1000))
         app = studio.app({"studio": studio.client(storage={bucket.url: bucket.settings})})
         app.launch()
-        outcome = app.result(app.enqueue(clip, "snow", output=f"{bucket.url}/out.mp4"))
+        outcome = app.result(
+            app.enqueue(clip, "snow", output=f"{bucket.url}/out.mp4"), wait_timeout=60
+        )
         assert isinstance(outcome, Succeeded)
         assert outcome.saved is not None
         assert outcome.job is not None
@@ -252,7 +254,7 @@ def test_only_labels_are_stored(studio: Studio) -> None:
     """No key is in any file that the engine or the stores have written."""
     app = studio.app()
     app.launch()
-    app.result(app.enqueue(CLIP, "snow"))
+    app.result(app.enqueue(CLIP, "snow"), wait_timeout=60)
     app.close()
     secret = studio.emulator.key.encode()
     files = [path for path in studio.folder.rglob("*") if path.is_file()]
@@ -412,7 +414,7 @@ def test_two_processes_on_one_sqlite_file(studio: Studio) -> None:
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "another process works on this SQLite file" in said
     assert "Postgres" in said
-    assert isinstance(app.result("from-there"), Succeeded)
+    assert isinstance(app.result("from-there", wait_timeout=60), Succeeded)
     with pytest.raises(ConfigError, match="works already"):
         app.launch()
 
@@ -432,7 +434,7 @@ def test_a_worker_of_another_name_on_sqlite(studio: Studio, tmp_path: Path) -> N
     _until(lambda: [worker.executor_id for worker in app.status().workers] == ["w"])
     with pytest.raises(ConfigError, match="'w' is alive"):
         app.rescue("w")
-    assert _saved(app.result(intent)).exists()
+    assert _saved(app.result(intent, wait_timeout=60)).exists()
     assert emulator.accepted == 1
 
 
@@ -443,7 +445,7 @@ def test_an_event_loop_that_closes_what_it_runs(studio: Studio) -> None:
         with studio.app() as app:
             app.launch()
             intent = app.enqueue(CLIP, "snow")
-            return await asyncio.to_thread(app.result, intent)
+            return await asyncio.to_thread(partial(app.result, intent, wait_timeout=60))
 
     assert isinstance(asyncio.run(main()), Succeeded)
 
@@ -485,7 +487,7 @@ def test_an_application_that_launches_the_engine_itself(studio: Studio) -> None:
     try:
         app.register()
         DBOS.launch()
-        assert _saved(app.result("shot-1")).exists()
+        assert _saved(app.result("shot-1", wait_timeout=60)).exists()
         assert app.status().workers == ()
     finally:
         app.close()
@@ -519,7 +521,7 @@ def test_an_account_that_cannot_pay_rests(
     app.launch()
     poor = [app.enqueue(CLIP, f"wish {n}", account="poor") for n in range(5)]
     rich = app.enqueue(CLIP, "snow", account="rich")
-    assert isinstance(app.result(rich), Succeeded)
+    assert isinstance(app.result(rich, wait_timeout=60), Succeeded)
     _until(lambda: len([s for s in studio.submits() if s in {401, 402}]) >= 2 or why == "key")
     _until(lambda: studio.alerts)
     asked = {call.json()["prompt"] for call in studio.emulator.requests if call.status == 402}
@@ -531,7 +533,7 @@ def test_an_account_that_cannot_pay_rests(
     if why == "key":
         assert app.wake("rich") == 0
         assert app.wake("poor") > 0
-    assert all(isinstance(app.result(intent), Succeeded) for intent in poor)
+    assert all(isinstance(app.result(intent, wait_timeout=60), Succeeded) for intent in poor)
     assert [(alert.account, alert.reason) for alert in studio.alerts] == [("poor", why)]
     assert app.status().accounts[0].rests == ""
 
@@ -545,11 +547,11 @@ def test_a_label_that_the_worker_does_not_know(studio: Studio) -> None:
     _until(lambda: studio.alerts)
     assert studio.alerts[0].reason == "account"
     assert "this worker knows no 'new'; it knows 'studio'" in studio.alerts[0].message
-    assert isinstance(app.result(app.enqueue(CLIP, "rain")), Succeeded)
+    assert isinstance(app.result(app.enqueue(CLIP, "rain"), wait_timeout=60), Succeeded)
     app.close()
     later = studio.app({"studio": studio.client(), "new": studio.client()})
     later.launch()
-    assert isinstance(later.result("shot-1"), Succeeded)
+    assert isinstance(later.result("shot-1", wait_timeout=60), Succeeded)
 
 
 def test_a_factory_that_makes_no_client(studio: Studio) -> None:
@@ -567,7 +569,7 @@ def test_an_account_that_is_full(studio: Studio) -> None:
     app = studio.app()
     app.launch()
     intents = [app.enqueue(CLIP, f"wish {n}") for n in range(4)]
-    assert all(isinstance(app.result(intent), Succeeded) for intent in intents)
+    assert all(isinstance(app.result(intent, wait_timeout=60), Succeeded) for intent in intents)
     assert len(studio.emulator.jobs) == 4
 
 
@@ -617,7 +619,7 @@ def test_a_job_that_fails_is_told_as_it_was(studio: Studio, said: list[str]) -> 
     studio.emulator.outcome(status="failed", error=error)
     app = studio.app()
     app.launch()
-    outcome = app.result(app.enqueue(CLIP, "snow", intent="shot-1"))
+    outcome = app.result(app.enqueue(CLIP, "snow", intent="shot-1"), wait_timeout=60)
     assert isinstance(outcome, Failed)
     assert isinstance(outcome.error, JobRejectedError)
     assert outcome.error.code == "nsfw"
@@ -633,7 +635,7 @@ def test_a_lost_answer_on_a_shared_account_waits_for_a_human(studio: Studio) -> 
     app = studio.app({"studio": studio.client(exclusive=False)})
     app.launch()
     app.enqueue(CLIP, "snow", intent="shot-1", output="a.mp4")
-    outcome = app.result("shot-1")
+    outcome = app.result("shot-1", wait_timeout=60)
     assert isinstance(outcome, Failed)
     error = outcome.error
     assert isinstance(error, SubmitUncertainError)
@@ -645,7 +647,7 @@ def test_a_lost_answer_on_a_shared_account_waits_for_a_human(studio: Studio) -> 
     ) as aleph:
         aleph.adopt(error, candidate)
     app.retry("shot-1")
-    assert _saved(app.result("shot-1")).exists()
+    assert _saved(app.result("shot-1", wait_timeout=60)).exists()
     assert studio.emulator.accepted == 1
     with pytest.raises(InvalidRequestError, match="has not failed"):
         app.retry("shot-1")
@@ -657,11 +659,13 @@ def test_a_result_that_cannot_be_saved(studio: Studio, monkeypatch: pytest.Monke
     (studio.folder / "out").write_text("a file in the folder's place")
     app = studio.app()
     app.launch()
-    outcome = app.result(app.enqueue(CLIP, "snow", intent="shot-1", output="a.mp4"))
+    outcome = app.result(
+        app.enqueue(CLIP, "snow", intent="shot-1", output="a.mp4"), wait_timeout=60
+    )
     assert isinstance(outcome, Failed)
     (studio.folder / "out").unlink()
     app.retry("shot-1")
-    assert _saved(app.result("shot-1")).exists()
+    assert _saved(app.result("shot-1", wait_timeout=60)).exists()
     assert studio.emulator.accepted == 1
 
 
@@ -670,7 +674,7 @@ def test_downloads_that_break(studio: Studio) -> None:
     studio.emulator.fault(Fault(operation="download", status=500, times=8))
     app = studio.app()
     app.launch()
-    assert _saved(app.result(app.enqueue(CLIP, "snow", output="a.mp4"))).exists()
+    assert _saved(app.result(app.enqueue(CLIP, "snow", output="a.mp4"), wait_timeout=60)).exists()
 
 
 def test_a_job_that_takes_its_process_down(studio: Studio, tmp_path: Path) -> None:
@@ -690,11 +694,13 @@ def test_a_job_that_takes_its_process_down(studio: Studio, tmp_path: Path) -> No
             return row.succeeded + row.failed == 3
 
         _until(over, 60)
-        outcome = crew.app.result("bad")
+        outcome = crew.app.result("bad", wait_timeout=60)
         assert isinstance(outcome, Failed)
         assert "given up: 2 processes" in str(outcome.error)
         assert (outcome.error.charged, outcome.error.resubmit) == ("unknown", "never")
-        assert all(isinstance(crew.app.result(intent), Succeeded) for intent in good)
+        assert all(
+            isinstance(crew.app.result(intent, wait_timeout=60), Succeeded) for intent in good
+        )
         assert crew.deaths == 5
         crew.app.retry("bad")
         _until(lambda: crew.tend(0.0) or crew.deaths == 6)
@@ -720,7 +726,7 @@ def test_whoever_ends_in_order_waits_for_the_answer(studio: Studio, tmp_path: Pa
         assert record.phase == "accepted"
         assert crew.app.status().accounts[0].running == 1
         crew.start()
-        assert isinstance(crew.app.result("wish-0"), Succeeded)
+        assert isinstance(crew.app.result("wish-0", wait_timeout=60), Succeeded)
         assert emulator.accepted == 1
 
 
@@ -807,7 +813,7 @@ def test_a_long_job_leaves_few_rows(studio: Studio) -> None:
     studio.emulator.outcome(seconds=1200)
     app = studio.app()
     app.launch()
-    app.result(app.enqueue(CLIP, "snow", output="a.mp4"))
+    app.result(app.enqueue(CLIP, "snow", output="a.mp4"), wait_timeout=60)
     looks = [call for call in studio.emulator.requests if call.operation == "get_job"]
     assert len(looks) > 20
     assert _rows(studio, "operation_outputs") <= 6
@@ -818,13 +824,13 @@ def test_what_is_over_is_forgotten(studio: Studio) -> None:
     """Old outcomes go; enqueued again, the intent finds the job that it was, and pays nothing."""
     app = studio.app()
     app.launch()
-    first = app.result(app.enqueue(CLIP, "snow", intent="shot-1"))
+    first = app.result(app.enqueue(CLIP, "snow", intent="shot-1"), wait_timeout=60)
     assert app.forget(older_than=1) == 0
     assert app.forget(older_than=-1) == 1
     assert (_rows(studio, "workflow_status"), _rows(studio, "operation_outputs")) == (0, 0)
     with pytest.raises(InvalidRequestError, match="nobody has enqueued 'shot-1'"):
-        app.result("shot-1")
-    again = app.result(app.enqueue(CLIP, "snow", intent="shot-1"))
+        app.result("shot-1", wait_timeout=60)
+    again = app.result(app.enqueue(CLIP, "snow", intent="shot-1"), wait_timeout=60)
     assert again.job == first.job
     assert studio.emulator.accepted == 1
 

@@ -7,9 +7,10 @@ import signal
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
+from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Self
@@ -21,7 +22,7 @@ from krea_aleph.emulator import Emulator, Fault
 
 SUBMIT = "create_aleph_job"
 _PATIENCE = 60.0
-_LOOK = 0.02
+_LOOK = 0.05
 
 
 @dataclass(frozen=True)
@@ -126,13 +127,19 @@ class Crew:
             os.kill(process.pid, signal.SIGKILL)
             process.join(_PATIENCE)
 
+    def ended(self, number: int) -> int | None:
+        """Wait until a worker has ended, and return what with."""
+        process = self._processes[number]
+        assert process is not None
+        process.join(_PATIENCE)
+        return process.exitcode
+
     def stop(self, number: int) -> int | None:
         """Ask a worker to end, and return what it ends with."""
         process = self._processes[number]
         assert process is not None
         process.terminate()
-        process.join(_PATIENCE)
-        return process.exitcode
+        return self.ended(number)
 
     def tend(self, pause: float | None) -> None:
         """Note who has died, and start them again when it is time."""
@@ -147,6 +154,18 @@ class Crew:
         for number in [number for number, at in self._back.items() if at <= moment]:
             del self._back[number]
             self.start(number)
+
+    def until(self, condition: Callable[[], bool], seconds: float = _PATIENCE) -> None:
+        """Wait for something that workers bring about; it is looked for whenever one has ended."""
+        ends = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < ends
+            self._pause()
+
+    def _pause(self) -> None:
+        """Wait until a worker ends, or until it is time to look again."""
+        running = [process for process in self._processes if process is not None]
+        wait([process.sentinel for process in running if process.is_alive()], timeout=_LOOK)
 
     def play(self, plan: Plan, patience: float) -> Reckoning:
         """Let a plan happen to jobs that are enqueued, until all are over."""
@@ -165,7 +184,7 @@ class Crew:
             self.tend(plan.pause)
             (row,) = self.app.status().accounts
             over = row.succeeded + row.failed
-            time.sleep(_LOOK)
+            self._pause()
         return self.reckon(intents, time.monotonic() - begun)
 
     def reckon(self, intents: Sequence[str], seconds: float) -> Reckoning:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from krea_aleph import AsyncAleph
-from krea_aleph.durable import Durable, PostgresStore, workflows
+from krea_aleph.durable import Durable, PostgresStore, worker, workflows
 from weather.victim import FastClock
 
 LABEL = "studio"
@@ -27,6 +27,7 @@ class Post:
         worker: The worker's name.
         more: Further options of `Durable`.
         client: Further options of the client.
+        labels: Further accounts.
     """
 
     url: str
@@ -36,11 +37,13 @@ class Post:
     worker: str
     more: dict[str, Any] = field(default_factory=dict)
     client: dict[str, Any] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
 
 
 def durable(post: Post) -> Durable:
     """Return the application of a post."""
     workflows.FIRST_REST = 0.2
+    worker._WORKERS_GRACE = 0.5
     make = partial(
         AsyncAleph,
         api_key=post.key,
@@ -54,7 +57,7 @@ def durable(post: Post) -> Durable:
         more["store"] = PostgresStore(post.url, grace=0.5)
     return Durable(
         post.url,
-        {LABEL: make},
+        dict.fromkeys((LABEL, *post.labels), make),
         executor_id=post.worker,
         output_dir=post.folder,
         **more,
