@@ -29,12 +29,16 @@ _CALM_SECONDS: Final = 10.0
 
 
 class Chatter(logging.Filter):
-    """Lets through what is news."""
+    """Lets through what is news.
+
+    Attributes:
+        away: Whether the database was missed, and is not back yet.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._lock = threading.Lock()
-        self._away = False
+        self.away = False
         self._calm_until = 0.0
 
     def begin(self) -> None:
@@ -65,14 +69,14 @@ class Chatter(logging.Filter):
     def comes_back(self, *_: object) -> None:
         """Say that there is a connection again, if that was in doubt."""
         with self._lock:
-            if not self._away:
+            if not self.away:
                 return
-            self._away = False
+            self.away = False
             self._calm_until = time.monotonic() + _CALM_SECONDS
         _ENGINES.warning("the database is back")
 
     def _goes_away(self) -> bool:
         with self._lock:
-            news = not self._away and time.monotonic() >= self._calm_until
-            self._away = self._away or news
+            news = not self.away and time.monotonic() >= self._calm_until
+            self.away = self.away or news
             return news

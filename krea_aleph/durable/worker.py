@@ -199,6 +199,8 @@ class Worker:
                     self._engine.move(client, [r for r in idle_now if r.workflow_id in idle])
                     idle = {row.workflow_id for row in idle_now}
             except StoreError as error:
+                if self._chatter.away:
+                    continue
                 LOGGER.warning("what was broken off could not be taken up: %s", error)
 
     def _place(self, name: str) -> str:
