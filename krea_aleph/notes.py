@@ -19,6 +19,7 @@ from krea_aleph.models import ObjectAddress
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from krea_aleph.errors import KreaError
     from krea_aleph.models import Job, Place, StrPath
@@ -80,10 +81,8 @@ class Note:
         """Return it with what is known of a job."""
         if job is None:
             return self
-        moments = [moment and moment.isoformat() for moment in (job.created_at, job.completed_at)]
-        return replace(
-            self, status=_cut(job.status), created_at=moments[0], completed_at=moments[1]
-        )
+        begin, end = _iso(job.created_at), _iso(job.completed_at)
+        return replace(self, status=_cut(job.status), created_at=begin, completed_at=end)
 
 
 def asked(body: Mapping[str, Any], video: str, prompt: str, output: Place | None) -> str:
@@ -106,7 +105,7 @@ def asked(body: Mapping[str, Any], video: str, prompt: str, output: Place | None
 def given(file: Any) -> str:
     """Return how a file was given: where it is, as far as that can be told."""
     if isinstance(file, str) and _SCHEME.match(file):
-        return _plain(file)
+        return _cut(_address(file))
     if isinstance(file, (str, os.PathLike)):
         return _text(os.path.abspath(os.fsdecode(file)))  # noqa: PTH100 - links stay what they are
     name = getattr(file, "name", None)
@@ -206,6 +205,10 @@ def _address(url: str) -> str:
         return url.partition("?")[0]
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
 
 
 def _cut(text: str) -> str:

@@ -55,6 +55,7 @@ COMMANDS: Final = (
     ),
     Command("batch", "many:batch", _FILES, "Restyle all clips of a manifest."),
     Command("compare", "looking:compare", _FILES, "Show two clips in step, in one page."),
+    Command("report", "looking:report", _FILES, "Show what became of a folder's clips."),
     Command("worker", "durably:worker", _ENGINE, "Work on enqueued jobs, through any crash."),
     Command("enqueue", "durably:enqueue", _ENGINE, "Hand a job over to the workers."),
     Command("status", "durably:status", _ENGINE, "Show how enqueued jobs stand."),

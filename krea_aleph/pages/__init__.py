@@ -9,5 +9,6 @@ Example:
 from __future__ import annotations
 
 from krea_aleph.pages._compare import compare
+from krea_aleph.pages._report import report
 
-__all__ = ["compare"]
+__all__ = ["compare", "report"]

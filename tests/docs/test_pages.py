@@ -224,3 +224,13 @@ def test_the_errors_of_the_readme_exist() -> None:
     named = set(re.findall(r"`(\w+Error)\b", README.read_text("utf-8")))
     assert len(named) > 5
     assert named <= set(_errors())
+
+
+def test_every_picture_is_shown() -> None:
+    """What tests have drawn for the docs is on a page, and small."""
+    docs = Path(__file__).parents[2] / "docs"
+    pages = "\n".join(page.read_text("utf-8") for page in docs.rglob("*.md"))
+    readme = (docs.parent / "README.md").read_text("utf-8")
+    for picture in docs.glob("*.png"):
+        assert f"]({picture.name})" in pages or f"](docs/{picture.name})" in readme
+        assert picture.stat().st_size < 120_000

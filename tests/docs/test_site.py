@@ -25,6 +25,7 @@ MODULES = (
     ".emulator",
     ".manifest",
     ".notebook",
+    ".pages",
     ".preview",
     ".testing",
     ".webhooks",

@@ -1,0 +1,152 @@
+"""The page that shows what became of the jobs whose results are in a folder."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from krea_aleph.errors import InvalidRequestError
+from krea_aleph.pages._escape import as_html, as_json, readable
+from krea_aleph.pages._place import Place
+from krea_aleph.pages._plot import plot
+from krea_aleph.pages._rows import Cause, Row, cause_key, causes_of, rows_of, told
+from krea_aleph.pages._sheets import filled, page, part
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from krea_aleph.models import Exists, StrPath
+    from krea_aleph.store import Store
+
+_OURS: Final = b'<meta name="generator" content="krea_aleph">'
+_HEAD_BYTES: Final = 4096
+_CAUSES: Final = """<h2>Why some failed</h2>
+<div class="wide"><table>
+<thead><tr><th scope="col">Cause</th><th scope="col">Rows</th><th scope="col">Charged</th>\
+<th scope="col">Submit again</th><th scope="col">What to do</th></tr></thead>
+<tbody>
+{rows}
+</tbody></table></div>"""
+_CAUSE: Final = (
+    '<tr><th scope="row"><button type="button" data-cause="{number}">{name}</button></th>'
+    "<td>{rows}</td><td>{charged}</td><td>{resubmit}</td><td>{hint}</td></tr>"
+)
+
+
+def report(
+    folder: StrPath,
+    output: StrPath | None = None,
+    *,
+    store: Store | None = None,
+    exists: Exists = "replace",
+) -> Path:
+    """Write a page about the jobs whose results are in a folder, or were to go there.
+
+    It has a row for each job that the store knows, of whichever account, and one for each video in
+    the folder that it does not know. Clips are not in the page: it refers to them, and plays them
+    when somebody points at them. Clips at addresses on the network are named, and never loaded.
+
+    Args:
+        folder: The folder, such as a batch's ``output_dir``.
+        output: The page to write. Default: "report.html" in the folder.
+        store: Where the jobs are written down; None knows of none.
+        exists: What to do if the page is there. Only a page of this library is replaced.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        InvalidRequestError: There is no such folder, or the page cannot be written; nothing was.
+        StoreError: The store cannot be read.
+
+    Example:
+        >>> with SQLiteStore("jobs.sqlite3") as store:  # doctest: +SKIP
+        ...     report("restyled", store=store)
+        PosixPath('restyled/report.html')
+    """
+    place_of_clips = _folder(folder)
+    place = Place.checked(place_of_clips / "report.html" if output is None else output, exists)
+    if exists == "replace":
+        _refuse_others(place.path)
+    if place.kept:
+        return place.path
+    rows = rows_of(place_of_clips, () if store is None else store.noted())
+    return place.write([_page(place_of_clips, rows, place).encode()])
+
+
+def _folder(folder: StrPath) -> Path:
+    try:
+        path = Path(folder)
+        found = path.is_dir()
+    except (TypeError, ValueError, OSError):
+        raise InvalidRequestError("folder", f"{folder!r} is no path of a folder") from None
+    if not found:
+        raise InvalidRequestError("folder", f"{str(path)!r} is no folder")
+    return path
+
+
+def _refuse_others(path: Path) -> None:
+    """Refuse to replace what somebody else has written."""
+    try:
+        with path.open("rb") as file:
+            ours = _OURS in file.read(_HEAD_BYTES)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        problem = f"{str(path)!r} cannot be read: {error.strerror}"
+        raise InvalidRequestError("output", problem) from error
+    if not ours:
+        raise InvalidRequestError(
+            "output", f"{str(path)!r} exists and is no page of this library", hint="Name another."
+        )
+
+
+def _page(folder: Path, rows: list[Row], place: Place) -> str:
+    causes = causes_of(rows)
+    numbers = {cause[:3]: number for number, cause in enumerate(causes)}
+    known = []
+    for row in rows:
+        facts = told(row, folder, place)
+        if (key := cause_key(row)) is not None:
+            facts["cause"] = numbers[key]
+        known.append(facts)
+    name = folder.resolve().name or str(folder)
+    body = filled(
+        part("report.html"),
+        {
+            "name": as_html(name),
+            "counts": as_html(_counts(rows)),
+            "made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+            "plot": plot(span for row in rows if (span := row.span) is not None),
+            "causes": _table(causes),
+            "player": part("player.html"),
+            "rows": as_json({"rows": known, "causes": [readable(cause.name) for cause in causes]}),
+        },
+    )
+    begin, end = page(
+        f"Report: {name}",
+        body,
+        styles=["page.css", "player.css", "report.css"],
+        scripts=["player.js", "report.js"],
+        media="'self' file:",
+    )
+    return begin + end
+
+
+def _counts(rows: list[Row]) -> str:
+    counter = Counter(row.status for row in rows)
+    parts = [f"{count} {status}" for status, count in counter.most_common()]
+    return ", ".join([f"{len(rows)} in all", *parts])
+
+
+def _table(causes: list[Cause]) -> str:
+    if not causes:
+        return ""
+    rows = (
+        _CAUSE.format(
+            number=number, **{name: as_html(value) for name, value in cause._asdict().items()}
+        )
+        for number, cause in enumerate(causes)
+    )
+    return _CAUSES.format(rows="\n".join(rows))
