@@ -106,7 +106,7 @@ def claim(config: Config, store: Store, wanted: Record) -> Steps[Claim]:
             return Claim(store, record)
         busy = bool(record.holder) and (yield from call(partial(store.alive, record.holder)))
         if not busy:
-            mine = yield from _take(store, replace(record, note=wanted.note), holder)
+            mine = yield from _take(store, replace(record, note=wanted.note or record.note), holder)
             if mine is not None:
                 return Claim(store, mine)
         yield from patience.pause()

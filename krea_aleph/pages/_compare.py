@@ -23,37 +23,8 @@ _PIECE_BYTES: Final = 3 * 2**20
 _PIECE: Final = '<script type="text/plain" data-clip="{}">'
 
 
-def compare(
-    before: StrPath,
-    after: StrPath,
-    output: StrPath,
-    *,
-    link: bool = False,
-    exists: Exists = "error",
-) -> Path:
-    """Write a page that shows a clip before and after, in step, with a slider between them.
-
-    The page holds both videos: it can be sent to somebody, and plays from disk without a network.
-    It grows by a third of the videos' size over them.
-
-    Args:
-        before: The clip as it was.
-        after: The restyled clip; a `Saved` will do.
-        output: The page to write, such as "compare.html".
-        link: Refer to the videos where they are, instead of putting them into the page.
-        exists: What to do if the page is there: refuse, replace it, or keep it.
-
-    Returns:
-        The path of the page.
-
-    Raises:
-        InvalidRequestError: One is no video, or the page cannot be written; nothing was.
-
-    Example:
-        >>> saved = aleph.transform("in.mp4", "make it snow", "out.mp4")  # doctest: +SKIP
-        >>> compare("in.mp4", saved, "compare.html")  # doctest: +SKIP
-        PosixPath('compare.html')
-    """
+def write(before: StrPath, after: StrPath, output: StrPath, *, link: bool, exists: Exists) -> Path:
+    """Write the page, as `krea_aleph.pages.compare` says, and return its path."""
     clips = {"before": Clip.checked("before", before), "after": Clip.checked("after", after)}
     place = Place.checked(output, exists)
     return place.path if place.kept else place.write(_pieces(clips, place if link else None))

@@ -34,37 +34,10 @@ _CAUSE: Final = (
 )
 
 
-def report(
-    folder: StrPath,
-    output: StrPath | None = None,
-    *,
-    store: Store | None = None,
-    exists: Exists = "replace",
-) -> Path:
-    """Write a page about the jobs whose results are in a folder, or were to go there.
-
-    It has a row for each job that the store knows, of whichever account, and one for each video in
-    the folder that it does not know. Clips are not in the page: it refers to them, and plays them
-    when somebody points at them. Clips at addresses on the network are named, and never loaded.
-
-    Args:
-        folder: The folder, such as a batch's ``output_dir``.
-        output: The page to write. Default: "report.html" in the folder.
-        store: Where the jobs are written down; None knows of none.
-        exists: What to do if the page is there. Only a page of this library is replaced.
-
-    Returns:
-        The path of the page.
-
-    Raises:
-        InvalidRequestError: There is no such folder, or the page cannot be written; nothing was.
-        StoreError: The store cannot be read.
-
-    Example:
-        >>> with SQLiteStore("jobs.sqlite3") as store:  # doctest: +SKIP
-        ...     report("restyled", store=store)
-        PosixPath('restyled/report.html')
-    """
+def write(folder: StrPath, output: StrPath | None, store: Store | None, exists: Exists) -> Path:
+    """Write the page, as `krea_aleph.pages.report` says, and return its path."""
+    if store is not None and not callable(getattr(store, "noted", None)):
+        raise InvalidRequestError("store", f"{type(store).__name__} has no method 'noted'")
     place_of_clips = _folder(folder)
     place = Place.checked(place_of_clips / "report.html" if output is None else output, exists)
     if exists == "replace":

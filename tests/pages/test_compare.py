@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -147,3 +149,11 @@ def test_the_command(
     assert "exists" in capsys.readouterr().err
     assert main(["compare", *names, "-o", page, "--exists", "replace", "--link", "--json"]) == 0
     assert '"type": "page"' in capsys.readouterr().out
+
+
+def test_who_only_escapes_text_loads_little() -> None:
+    """The cards of notebooks take one function from here, and no more than that is loaded."""
+    program = "import krea_aleph, sys; before = set(sys.modules); import krea_aleph.pages._escape"
+    program += "; print(*sorted(n for n in set(sys.modules) - before if 'krea' in n))"
+    told = subprocess.check_output([sys.executable, "-c", program], text=True)
+    assert told.split() == ["krea_aleph.pages", "krea_aleph.pages._escape"]

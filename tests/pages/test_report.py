@@ -137,6 +137,8 @@ def test_what_cannot_work_is_refused(out: Path, tmp_path: Path) -> None:
         (out / "file").touch()
         with pytest.raises(InvalidRequestError, match="is no folder"):
             pages.report(wrong)
+    with pytest.raises(InvalidRequestError, match="object has no method 'noted'"):
+        pages.report(out, store=object())  # type: ignore[arg-type]
     with pytest.raises(InvalidRequestError, match="is no path"):
         pages.report(5)  # type: ignore[arg-type]
     page = out / "report.html"
