@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 from cyclopts import Group, Parameter
@@ -87,8 +86,9 @@ def worker(
         ),
     ] = None,
     output_dir: Annotated[
-        Path, Parameter(alias="-o", metavar="DIR", help="The folder that results go into.")
-    ] = Path(),
+        str,
+        Parameter(alias="-o", metavar="DIR", help="The folder of results, or s3://bucket/folder."),
+    ] = ".",
     slots: Annotated[
         int, Parameter(show_default=True, metavar="N", help="How many jobs at once, at first.")
     ] = 8,

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from krea_aleph import Aleph
@@ -77,7 +76,7 @@ class Durable:
         store: Default: one in the same database.
         receiver: A `WebhookReceiver` for every client; the one that Krea calls may be in another
             process, with the same store.
-        output_dir: The workers' folder for results.
+        output_dir: The workers' folder for results, or one in a bucket: ``s3://bucket/folder``.
         shared_paths: Whether every process sees the same files under the same paths: only then may
             clips be local ones, and outputs anywhere.
         slots: How many jobs of an account are under way at once, to begin with; see ``set_slots``.
@@ -125,7 +124,7 @@ class Durable:
         self._app_version = app_version
         self._store = store
         self._receiver = receiver
-        self._output_dir = Path(output_dir).absolute()
+        self._output_dir = tasks.results_folder(output_dir)
         self._shared_paths = shared_paths
         self._checks: Checks = checks
         self._retention = retention

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from krea_aleph import AsyncAleph
 from krea_aleph.durable.letters import dump_error, dump_saved, load_error
-from krea_aleph.durable.tasks import LANE_PREFIX, is_in_bucket
+from krea_aleph.durable.tasks import LANE_PREFIX, is_in_bucket, place_in
 from krea_aleph.errors import (
     APIConnectionError,
     AuthenticationError,
@@ -36,7 +36,6 @@ from krea_aleph.notes import write_end
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
-    from pathlib import Path
     from typing import TypeAlias
 
     from krea_aleph.durable.suspects import Suspects
@@ -94,7 +93,7 @@ class Stages:
         accounts: A client factory for each label.
         store: Where intents are kept.
         more: Further options for every client.
-        output_dir: The folder that results go into.
+        output_dir: The folder that results go into, on disk or in a bucket.
         suspects: Who may take the process down.
     """
 
@@ -103,7 +102,7 @@ class Stages:
         accounts: Mapping[str, Factory],
         store: Store,
         more: Mapping[str, Any],
-        output_dir: Path,
+        output_dir: str,
         suspects: Suspects,
     ) -> None:
         self._suspects = suspects
@@ -186,7 +185,7 @@ class Stages:
         job = Job.from_json(known["job"]) if "job" in known else None
         error = load_error(verdict["failed"]) if "failed" in verdict else None
         path = verdict["saved"]["path"] if "saved" in verdict else None
-        where = None if task.output is None else self._where(task.output)
+        where = None if task.output is None else place_in(self._output_dir, task.output)
         end = partial(write_end, self._store, task.account, task.intent, job=job, path=path)
         try:
             await asyncio.to_thread(end, error=error, output=where)
@@ -223,15 +222,9 @@ class Stages:
                 return verdict
         return await asyncio.Future()  # until the process has ended
 
-    def _where(self, output: str) -> str:
-        """Return where a result goes."""
-        if is_in_bucket(output):
-            return output
-        return os.path.join(self._output_dir, output)  # noqa: PTH118 - a slash at the end counts
-
     def _place(self, output: str) -> str:
         """Return where a result goes, in a folder that is there."""
-        path = self._where(output)
+        path = place_in(self._output_dir, output)
         if not is_in_bucket(path):
             os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - likewise
         return path

@@ -7,10 +7,10 @@ import os
 import re
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final, Literal, TypeAlias
 
-from krea_aleph.errors import InvalidRequestError
+from krea_aleph.errors import ConfigError, InvalidRequestError
 from krea_aleph.models import Asset
 
 TYPE_CHECKING = False
@@ -26,6 +26,7 @@ LANE_PREFIX: Final = "krea_aleph.submit/"
 """What the names of the submits begin with, and so no intent does."""
 
 _URL: Final = re.compile(r"(?:https?:|data:|(?:s3|gs|az)://)", re.IGNORECASE)
+_EATEN: Final = re.compile(r"(?:s3|gs|az):[/\\](?![/\\])", re.IGNORECASE)
 _BUCKET: Final = re.compile(r"(?:s3|gs|az)://", re.IGNORECASE)
 # Stands for what is in a bucket when a request is looked at: whoever enqueues need not reach it.
 _SOMEWHERE: Final = "https://example.com/in-a-bucket"
@@ -194,6 +195,38 @@ def path_for_all(path: str | bytes, place: str, *, shared: bool) -> str:
     if not shared:
         raise InvalidRequestError(place, f"{text!r} is a path on this machine", hint=_ELSEWHERE)
     return os.path.abspath(text)  # noqa: PTH100 - links stay as they are
+
+
+def results_folder(place: Any) -> str:
+    """Return the folder of the workers' results, on disk or in a bucket, with a slash at its end.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    from krea_aleph._objects import parse_folder  # noqa: PLC0415 - few programs use buckets
+
+    text = os.fspath(place)
+    if _EATEN.match(text):
+        raise ConfigError(
+            f"output_dir: {text[:200]!r} is no path, and no URL of a bucket either.",
+            hint="Give s3://bucket/folder as text: a Path makes one slash of two.",
+        )
+    if not is_in_bucket(text):
+        return os.path.join(Path(text).absolute(), "")  # noqa: PTH118 - a slash at the end
+    try:
+        return str(parse_folder(text, "output_dir"))
+    except InvalidRequestError as error:
+        raise ConfigError(str(error.args[0]), hint=error.hint) from None
+
+
+def place_in(folder: str, output: str) -> str:
+    """Return where a result goes that is named so, for workers with that folder."""
+    if is_in_bucket(output):
+        return output
+    if is_in_bucket(folder):  # which takes names as they are
+        parts = [part for part in output.split("/") if part not in {"", "."}]
+        return folder + "/".join(parts) + ("/" if output.endswith("/") else "")
+    return os.path.join(folder, output)  # noqa: PTH118 - a slash at the end counts
 
 
 def check_output(output: Any, *, shared: bool) -> str | None:

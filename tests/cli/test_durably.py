@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from buckets import Bucket, gate_before, local_s3, use_environment
 from krea_aleph import SQLiteStore
 from krea_aleph.emulator import Emulator
 
@@ -68,6 +69,28 @@ def test_a_worker_and_somebody_who_enqueues(
     assert server.accepted == 2
     assert krea("rescue").out == "nothing\n"
     assert krea("rescue", "local", "--json").documents == [{"type": "rescued", "intents": []}]
+
+
+def test_results_in_a_bucket(
+    krea: Any, server: Emulator, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker whose folder is in a bucket puts them there, and makes no folder named s3:."""
+    with local_s3() as port, gate_before(port) as gate:
+        bucket = Bucket("results-of-workers", gate)
+        use_environment(monkeypatch, bucket)
+        done = krea("enqueue", URL, "snow", "-o", "a.mp4", "--database", DATABASE)
+        assert done.code == 0, done
+        command = [sys.executable, str(PROGRAM), "worker", "-o", f"{bucket.url}/restyled"]
+        environment = {**environment, **os.environ, "KREA_DATABASE": DATABASE}
+        with subprocess.Popen(command, env=environment) as worker:
+            while not _status(krea, "--database", DATABASE)["accounts"][0]["succeeded"]:
+                assert worker.poll() is None
+                time.sleep(0.05)
+            worker.send_signal(signal.SIGTERM)
+            assert worker.wait(30) == 0
+        assert bucket.keys == ["restyled/a.mp4"]
+    assert server.accepted == 1
+    assert not Path("s3:").exists()
 
 
 def test_a_program_of_ones_own(krea: Any, tmp_path: Path) -> None:

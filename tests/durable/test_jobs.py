@@ -240,6 +240,26 @@ def test_from_a_bucket_to_a_bucket(studio: Studio) -> None:
         assert not (studio.folder / "out").exists()
 
 
+def test_a_bucket_for_all_results(studio: Studio) -> None:
+    """With output_dir in a bucket, results are below its folder, and nothing is on disk."""
+    with local_s3() as port, gate_before(port) as gate:
+        bucket = Bucket("results-durable", gate)
+        client = studio.client(storage={bucket.url: bucket.settings})
+        app = studio.app({"studio": client}, output_dir=f"{bucket.url}/restyled")
+        app.launch()
+        outcome = app.result(app.enqueue(CLIP, "snow", intent="1", output="./a/out.mp4"))
+        assert isinstance(outcome, Succeeded)
+        assert outcome.saved is not None
+        assert outcome.saved.url == f"{bucket.url}/restyled/a/out.mp4"
+        folder = app.result(app.enqueue(CLIP, "snow", intent="2", output="b/"))
+        assert isinstance(folder, Succeeded)
+        assert folder.saved is not None
+        assert folder.saved.url.startswith(f"{bucket.url}/restyled/b/")
+        assert len(bucket.keys) == 2
+        assert app.store.noted()[0].path == f"{bucket.url}/restyled/a/out.mp4"
+        assert not (studio.folder / "out").exists()
+
+
 def test_what_is_in_a_bucket_is_the_workers_to_find(studio: Studio) -> None:
     """Whoever enqueues need not reach it: it goes into the task as it is, and is checked else."""
     app = studio.app()
@@ -376,6 +396,8 @@ CONFIGS: list[tuple[dict[str, Any], str]] = [
     ({"database_url": "mysql://x/y"}, "'mysql' is neither sqlite nor postgresql"),
     ({"database_url": "postgresql://x/y"}, "needs a name that stays the same"),
     ({"accounts": "studio"}, "not a str"),
+    ({"output_dir": Path("s3://results/a")}, "output_dir: 's3:/results/a' is no path"),
+    ({"output_dir": "s3://"}, "output_dir: 's3://' names no bucket"),
     ({"slots": 0}, "slots: 0 is too few"),
     ({"poll_interval": 0.0}, "poll_interval: 0.0 is too few"),
     ({"max_attempts": 0}, "max_attempts: 0 is too few"),
