@@ -108,7 +108,7 @@ def worker(
     On an SQLite file one worker works, on Postgres any number does, each under a name of its own.
     Whatever was under way goes on after any end, and nothing is paid twice.
     """
-    from krea_aleph import AsyncAleph  # noqa: PLC0415 - help needs no client
+    from krea_aleph import Aleph, AsyncAleph  # noqa: PLC0415 - help needs no client
 
     where, common = where or Where(), common or Common()
     client: dict[str, Any] = {**session.options, **common.given()}
@@ -124,9 +124,10 @@ def worker(
         "slots": slots,
         "shared_paths": shared_paths,
     }
+    if where.app is None:
+        Aleph(**client).close()  # else a missing key would be found by the first job
     with session.speaking(common), where.opened(**options) as app:
-        session.out.note("working; Ctrl-C ends it in order")
-        app.run()
+        app.run(ready=lambda: session.out.note("working; Ctrl-C ends it in order"))
 
 
 def enqueue(

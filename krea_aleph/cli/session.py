@@ -116,9 +116,18 @@ class Session:
 
     @contextmanager
     def speaking(self, common: Common) -> Generator[None]:
-        """Show the library's log and its warnings as was asked for."""
-        with _logging(verbose=common.verbose), self._warning():
-            yield
+        """Show the library's warnings, and its log: all of it, or what cannot wait for a reader."""
+        telling = _LOGGER.getChild("durable")
+        handler, level = _News(self.out), telling.level
+        if not common.verbose:
+            _LOGGER.addHandler(handler)
+            telling.setLevel(logging.INFO)
+        try:
+            with _logging(verbose=common.verbose), self._warning():
+                yield
+        finally:
+            telling.setLevel(level)
+            _LOGGER.removeHandler(handler)
 
     def opened_store(self) -> Store:
         """Return where submits are written down, for a command that has asked to keep them."""
@@ -246,6 +255,22 @@ class Session:
             warnings.simplefilter("always", KreaWarning)
             warnings.showwarning = show
             yield
+
+
+class _News(logging.Handler):
+    """Tells as notes what has become of jobs, and whatever warns."""
+
+    def __init__(self, out: Writer) -> None:
+        super().__init__()
+        self._out = out
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Leave out what is told of each step on the way."""
+        return record.levelno >= logging.WARNING or record.name == f"{_LOGGER.name}.durable"
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell one."""
+        self._out.note(words.visible(self.format(record)))
 
 
 @contextmanager

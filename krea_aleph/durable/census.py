@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from krea_aleph.errors import one_line
+
 STATES: Final = {
     "ENQUEUED": "waiting",
     "DELAYED": "waiting",
@@ -28,7 +30,8 @@ class AccountStatus:
         succeeded: Done, for as long as that is remembered.
         failed: Over without a result, for as long as that is remembered.
         parked: Of them, those of which a human must say which job they have become.
-        rests: Why the account's submits are held up, if they are.
+        rests: Why the account's submits are held up, if they are: the reason of an `Alert`.
+        words: What was said of that.
     """
 
     account: str
@@ -38,6 +41,12 @@ class AccountStatus:
     failed: int = 0
     parked: int = 0
     rests: str = ""
+    words: str = ""
+
+    @property
+    def held_up(self) -> str:
+        """Why it rests, and what was said of that, as one line."""
+        return one_line(": ".join(filter(None, (self.rests, self.words))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +80,14 @@ class Status:
     workers: tuple[WorkerStatus, ...] = field(default=())
 
     def __str__(self) -> str:
-        head = ("account", "waiting", "running", "succeeded", "failed", "parked", "rests")
-        rows = [tuple(str(getattr(row, name)) for name in head) for row in self.accounts]
-        text = _table(head, rows)
+        counts = ("waiting", "running", "succeeded", "failed", "parked")
+        rows = [
+            (row.account, *(str(getattr(row, name)) for name in counts), row.held_up)
+            for row in self.accounts
+        ]
+        text = _table(("account", *counts, "rests"), rows)
         if self.workers:
-            words = {True: "yes", False: "no: rescue its jobs", None: "unknown"}
+            words = {True: "yes", False: "no: start it again, or rescue its jobs", None: "unknown"}
             told: list[tuple[str, ...]] = [
                 (row.executor_id, str(row.running), words[row.alive], row.app_version)
                 for row in self.workers

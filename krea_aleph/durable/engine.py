@@ -144,13 +144,8 @@ class Engine:
 
     def running(self, client: DBOSClient, *names: str, **more: Any) -> list[WorkflowStatus]:
         """Return the workflows of some names that some process has taken."""
-        return client.list_workflows(
-            name=list(names),
-            status="PENDING",
-            application_name=self.name,
-            load_input=False,
-            **more,
-        )
+        usual = {"status": "PENDING", "application_name": self.name, "load_input": False}
+        return client.list_workflows(name=list(names), **{**usual, **more})
 
     def move(self, client: DBOSClient, rows: Sequence[WorkflowStatus]) -> None:
         """Put workflows back onto their queues, for whichever process comes first."""

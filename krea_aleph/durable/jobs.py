@@ -23,6 +23,7 @@ from krea_aleph.errors import (
     ConfigError,
     InvalidRequestError,
     KreaError,
+    StoreError,
 )
 from krea_aleph.outcomes import Failed, check_item
 
@@ -44,6 +45,8 @@ APP_VERSION: Final = "krea-aleph-1"
 """The version of the order of steps. It changes when running jobs could not go on otherwise."""
 
 _OVER: Final = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+# A worker that takes up what it had puts it back onto its queue.
+_BEGUN: Final = ["PENDING", "ENQUEUED"]
 _FORGET_EVERY: Final = 3600.0
 _TOGETHER: Final = 500
 _FIRST_LOOK: Final = 0.05
@@ -299,8 +302,10 @@ class Durable:
             row = accounts.setdefault(label, AccountStatus(label))
             word = census.STATES[state]
             setattr(row, word, getattr(row, word) + count)
-        for label, why in self._rests().items():
-            accounts.setdefault(label, AccountStatus(label)).rests = why
+        for lane, facts in self._resting():
+            label = str(lane.queue_partition_key)
+            row = accounts.setdefault(label, AccountStatus(label))
+            row.rests, row.words = facts["why"], facts.get("words", "")
         for label, row in accounts.items():
             row.parked = len(self.store.find(label, ["parked"]))
         workers = (
@@ -431,6 +436,8 @@ class Durable:
     def launch(self) -> None:
         """Begin to work, in threads of this process; jobs that it had before are taken up.
 
+        What rests for want of a key or of credit is tried at once.
+
         Raises:
             ConfigError: Somebody else works under this name, or on this SQLite file; or the engine
                 refuses the configuration.
@@ -438,12 +445,16 @@ class Durable:
         """
         self._worker.launch(self._stages)
         self._stopped.clear()
+        self._try_now()
         if self._retention is not None:
             tidy = threading.Thread(target=self._tidy, args=(self._retention,), daemon=True)
             tidy.start()
 
-    def run(self) -> None:
+    def run(self, *, ready: Callable[[], object] = bool) -> None:
         """Work until SIGTERM or Ctrl-C, then end in order: an answer that is to come is awaited.
+
+        Args:
+            ready: Called once it works, which is when a supervisor may be told so.
 
         Raises:
             ConfigError: As ``launch`` does.
@@ -453,6 +464,7 @@ class Durable:
         numbers = (signal.SIGTERM, signal.SIGINT)
         before = [signal.signal(number, lambda *_: self._stopped.set()) for number in numbers]
         try:
+            ready()
             while not self._stopped.wait(1.0):
                 pass
             self.close()
@@ -502,12 +514,22 @@ class Durable:
             raise InvalidRequestError("intent", f"nobody has enqueued {intent!r}")
         return row
 
-    def _rests(self) -> dict[str, str]:
-        """Return why accounts rest, of those that do."""
+    def _resting(self) -> list[tuple[WorkflowStatus, dict[str, Any]]]:
+        """Return the submits that rest, and why they do."""
         with self._engine.client() as client:
-            lanes = self._engine.running(client, SUBMIT)
+            lanes = self._engine.running(client, SUBMIT, status=_BEGUN)
             told = [(lane, client.get_event(lane.workflow_id, RESTS, 0)) for lane in lanes]
-        return {str(lane.queue_partition_key): facts["why"] for lane, facts in told if facts}
+        return [(lane, facts) for lane, facts in told if facts]
+
+    def _try_now(self) -> None:
+        """Wake what rests, where this worker may have what it waits for, such as another key."""
+        try:
+            mine = [lane for lane, _ in self._resting() if lane.queue_partition_key in self._labels]
+            with self._engine.client() as client:
+                for lane in mine:
+                    client.send(lane.workflow_id, "now", topic=AGAIN)
+        except StoreError as error:
+            LOGGER.warning("what rests could not be woken: %s", error)
 
     def _tidy(self, retention: float) -> None:
         while not self._stopped.wait(_FORGET_EVERY):

@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     Factory: TypeAlias = Callable[..., AsyncAleph]
     Verdict: TypeAlias = dict[str, Any]
 
-LOGGER: Final = logging.getLogger("krea_aleph")
+LOGGER: Final = logging.getLogger("krea_aleph.durable")
+"""Tells at INFO which jobs are done, and from WARNING on what somebody may have to see to."""
 # Whose key or credit does not do now may have what it takes later; so for an account's label.
 _NEEDS_SOMEBODY: Final = {
     InsufficientCreditsError: "credit",

@@ -73,7 +73,12 @@ def define(
             known |= await _through(stages.wait, task, known, alert)
             if task.output is not None:
                 known |= await _through(stages.save, task, known, alert)
+            LOGGER.info("%r is done%s", task.intent, _saved_to(known))
             return json.dumps(known)
+
+
+def _saved_to(known: Verdict) -> str:
+    return f": {known['saved']['path']}" if "saved" in known else ""
 
 
 @contextmanager
@@ -124,9 +129,11 @@ async def _tell(task: Task, verdict: Verdict, alert: Listener) -> None:
         return
 
     def tell() -> dict[str, Any]:
-        LOGGER.error("account %r rests (%s): %s", task.account, why, words)
+        pause = max(verdict["later"], FIRST_REST)
+        told = "account %r rests (%s): %s It is tried again in %.0f s, or when it is woken."
+        LOGGER.error(told, task.account, why, words, pause)
         alert(Alert(task.account, why, words, task.intent))
-        return {"why": why, "since": time.time()}
+        return {"why": why, "words": words, "since": time.time()}
 
     await DBOS.set_event_async(RESTS, await DBOS.run_step_async({"name": "alert"}, tell))
 

@@ -71,6 +71,48 @@ def test_a_worker_and_somebody_who_enqueues(
     assert krea("rescue", "local", "--json").documents == [{"type": "rescued", "intents": []}]
 
 
+def test_what_a_worker_says(
+    krea: Any, server: Emulator, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line for each job that is done or has failed, and for each account that rests."""
+    monkeypatch.setenv("KREA_DATABASE", DATABASE)
+    server.outcome(status="failed", error={"code": "nsfw", "message": "blocked \33[31m"})
+    krea("enqueue", URL, "snow", "--intent", "bad")
+    krea("enqueue", URL, "snow", "--intent", "alien", "--account", "nobody")
+    command = [sys.executable, str(PROGRAM), "worker", "-o", "out"]
+    environment = {**environment, "KREA_DATABASE": DATABASE}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as worker:
+        while not (accounts := _status(krea)["accounts"])[0]["failed"] or not accounts[1]["rests"]:
+            time.sleep(0.05)
+        krea("enqueue", URL, "rain", "--intent", "good", "-o", "a.mp4")
+        while not _status(krea)["accounts"][0]["succeeded"]:
+            time.sleep(0.05)
+        second = [*command, "--executor-id", "second"]
+        refused = subprocess.run(
+            second, env=environment, capture_output=True, text=True, check=False
+        )
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 0
+        assert worker.stderr is not None
+        told = worker.stderr.read()
+    assert told.startswith("working; Ctrl-C ends it in order\n")
+    assert "'bad' has failed: " in told
+    assert "\33" not in told
+    assert f"'good' is done: {Path('out/a.mp4').absolute()}\n" in told
+    assert "account 'nobody' rests (account): account: this worker knows no 'nobody'" in told
+    assert "It is tried again in 60 s, or when it is woken." in told
+    assert refused.returncode == 2
+    assert "working" not in refused.stderr
+
+
+def test_a_worker_without_a_key(program: Any) -> None:
+    """It does not begin, in the words of every other command."""
+    done = program("worker", "--database", DATABASE, KREA_API_KEY="")
+    assert done.code == 2
+    assert "no API key: KREA_API_KEY is not set" in done.err
+    assert "working" not in done.err
+
+
 def test_results_in_a_bucket(
     krea: Any, server: Emulator, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -560,6 +560,24 @@ def test_an_account_that_cannot_pay_rests(
     assert app.status().accounts[0].rests == ""
 
 
+def test_what_rests_is_tried_when_a_worker_is_started(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody has seen to it, and starts it again: it does not sit out its rest."""
+    monkeypatch.setattr(stages, "SOMEBODY_SECONDS", 500.0)
+    studio.emulator.credits = 0
+    with studio.app() as app:
+        app.launch()
+        app.enqueue(CLIP, "snow", intent="shot-1")
+        _until(lambda: app.status().accounts[0].rests)
+        assert "credit: " in str(app.status())
+        assert app.status().accounts[0].words == studio.alerts[0].message
+    studio.emulator.credits = None
+    app = studio.app()
+    app.launch()
+    assert isinstance(app.result("shot-1", wait_timeout=30), Succeeded)
+
+
 def test_a_label_that_the_worker_does_not_know(studio: Studio) -> None:
     """Its job waits with an alert, and goes on where a worker knows the label."""
     there = studio.app([])

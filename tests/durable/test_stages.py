@@ -31,7 +31,9 @@ def test_what_a_closing_breaks_off_has_no_outcome(
         job = aleph.submit(CLIP, "snow")
         job = aleph.wait(job) if stage == "save" else job
         suspects = Suspects(store, "app", lambda _: 1, 1)
-        stages = Stages({"studio": partial(AsyncAleph, **known)}, store, {}, tmp_path, suspects)
+        stages = Stages(
+            {"studio": partial(AsyncAleph, **known)}, store, {}, f"{tmp_path}/", suspects
+        )
         task = Task("shot-1", "studio", CLIP, "snow", {}, None, "a.mp4", "keep")
         told = {"job": job.to_json().replace('"default"', '"studio"')}
 
