@@ -65,10 +65,9 @@ def transform(
     check_timeout(wait_timeout)
     check_webhook_url(config, webhook_url)
     target = yield from call(partial(target_of, output, exists, config.storage))
-    kept: Any
-    (kept,) = yield from call(target.standing)
-    if kept is not None and exists == "keep":
-        return (yield from call(partial(target.keep, kept, None)))
+    kept = yield from _kept(target, exists)
+    if kept is not None:
+        return kept
     deleting = () if keep_upload else ("delete_asset",)
     yield from announce(config, *operations(config), *deleting)
     lease = Lease(config.uploads, keep=keep_upload)
@@ -84,6 +83,25 @@ def transform(
         return (yield from going)
     finally:
         lease.end()
+
+
+def check_output(config: Config, output: StrPath, exists: Exists) -> Steps[Saved | None]:
+    """Look whether results could be saved somewhere, and return what is kept in their place."""
+    target = yield from call(partial(target_of, output, exists, config.storage))
+    return (yield from _kept(target, exists))
+
+
+def _kept(target: Destination, exists: Exists) -> Steps[Saved | None]:
+    """Return what is there already, if it is to be kept.
+
+    Raises:
+        InvalidRequestError: It is there, and nothing may be.
+    """
+    found: Any
+    (found,) = yield from call(target.standing)
+    if found is None or exists != "keep":
+        return None
+    return (yield from call(partial(target.keep, found, None)))
 
 
 def _where(target: Any) -> Place:

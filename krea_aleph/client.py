@@ -521,6 +521,26 @@ class Aleph(_Client):
         operation = _results.download(self._config, job, output, exists=exists)
         return self._driver.run(operation)
 
+    def check_output(self, output: StrPath, *, exists: Exists = "error") -> Saved | None:
+        """Look whether results could be saved somewhere. Nothing is sent to Krea.
+
+        ``transform`` and ``batch`` do that before they pay. This is for whoever submits now and
+        downloads later, perhaps in another process, and would know before that.
+
+        Args:
+            output: As in ``transform``.
+            exists: As in ``transform``.
+
+        Returns:
+            What is there already, where that is to be kept: then ``transform`` pays for nothing.
+
+        Raises:
+            InvalidRequestError: They could not; ``resubmit`` is "safe" where that may pass.
+        """
+        from krea_aleph import _results  # noqa: PLC0415 - a submit should not pay for it
+
+        return self._driver.run(_results.check_output(self._config, output, exists))
+
     def recover(self, error: SubmitUncertainError, *, settle: float = 60.0) -> Job | None:
         """Find out what became of a submit whose answer was lost.
 
@@ -1013,6 +1033,26 @@ class AsyncAleph(_Client):
 
         operation = _results.download(self._config, job, output, exists=exists)
         return await self._driver.run(operation)
+
+    async def check_output(self, output: StrPath, *, exists: Exists = "error") -> Saved | None:
+        """Look whether results could be saved somewhere. Nothing is sent to Krea.
+
+        ``transform`` and ``batch`` do that before they pay. This is for whoever submits now and
+        downloads later, perhaps in another process, and would know before that.
+
+        Args:
+            output: As in ``transform``.
+            exists: As in ``transform``.
+
+        Returns:
+            What is there already, where that is to be kept: then ``transform`` pays for nothing.
+
+        Raises:
+            InvalidRequestError: They could not; ``resubmit`` is "safe" where that may pass.
+        """
+        from krea_aleph import _results  # noqa: PLC0415 - a submit should not pay for it
+
+        return await self._driver.run(_results.check_output(self._config, output, exists))
 
     async def recover(self, error: SubmitUncertainError, *, settle: float = 60.0) -> Job | None:
         """Find out what became of a submit whose answer was lost.

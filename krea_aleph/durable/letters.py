@@ -54,7 +54,7 @@ def dump_saved(saved: Saved) -> dict[str, Any]:
     }
 
 
-def load_saved(facts: dict[str, Any], job: Job) -> Saved:
+def load_saved(facts: dict[str, Any], job: Job | None) -> Saved:
     """Return what `dump_saved` wrote."""
     return Saved(
         path=_place(facts["path"]),
@@ -77,7 +77,7 @@ def outcome(intent: str, status: str, left: Any, raised: Any) -> Succeeded | Fai
     """Return what a job has come to, of what its workflow has left or raised."""
     if status == "SUCCESS":
         known = json.loads(left)
-        job = Job.from_json(known["job"])
+        job = Job.from_json(known["job"]) if "job" in known else None
         saved = load_saved(known["saved"], job) if "saved" in known else None
         return Succeeded(0, intent, job, saved)
     if isinstance(raised, JobEnded):

@@ -15,9 +15,14 @@ import select
 import threading
 from typing import Any, Final
 
-import psycopg
-from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from krea_aleph.errors import MissingExtraError
+
+try:
+    import psycopg
+    from psycopg import sql
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+except ImportError as error:
+    raise MissingExtraError("durable") from error
 
 CONNECT_SECONDS: Final = 10
 # When nobody at the other end answers any more, the server and this end find out within a minute.

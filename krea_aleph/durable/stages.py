@@ -25,11 +25,13 @@ from krea_aleph.errors import (
     InsufficientCreditsError,
     IntentBusyError,
     InternalServerError,
+    InvalidRequestError,
     InvalidResponseError,
     KreaError,
     RateLimitError,
     StoreError,
     SubmitUncertainError,
+    UploadError,
 )
 from krea_aleph.models import Job
 from krea_aleph.notes import write_end
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
     from krea_aleph.durable.suspects import Suspects
     from krea_aleph.durable.tasks import Task
+    from krea_aleph.models import Saved
     from krea_aleph.store import Store
 
     Factory: TypeAlias = Callable[..., AsyncAleph]
@@ -122,8 +125,12 @@ class Stages:
         del tries
 
         async def attempt() -> Verdict:
+            client = self._client(task.account)
+            kept = await self._look_at_output(client, task)
+            if kept is not None:
+                return {"saved": dump_saved(kept)}
             try:
-                job = await self._client(task.account).submit(
+                job = await client.submit(
                     task.video,
                     task.prompt,
                     intent=task.intent,
@@ -167,9 +174,9 @@ class Stages:
             try:
                 output = self._place(task.output or "")
                 saved = await client.download(job, output, exists=task.exists)
-            except (DownloadError, OSError) as error:
+            except (DownloadError, InvalidRequestError) as error:
                 if tries >= _DOWNLOADS:
-                    raise
+                    raise _of_job(error, job) from error
                 return {"later": 0.0, "why": "download", "words": str(error)}
             return {"saved": dump_saved(saved)}
 
@@ -223,11 +230,33 @@ class Stages:
                 return verdict
         return await asyncio.Future()  # until the process has ended
 
+    async def _look_at_output(self, client: AsyncAleph, task: Task) -> Saved | None:
+        """Look where a result goes before it is paid for, and return what is kept there.
+
+        Raises:
+            InvalidRequestError: It could not be saved.
+        """
+        if task.output is None:
+            return None
+        record = await asyncio.to_thread(self._store.read, task.account, task.intent)
+        if record is not None and record.phase != "new":
+            return None  # it may be paid for, and then its end is to be seen
+        return await client.check_output(self._place(task.output), exists=task.exists)
+
     def _place(self, output: str) -> str:
-        """Return where a result goes, in a folder that is there."""
+        """Return where a result goes, in a folder that is there.
+
+        Raises:
+            InvalidRequestError: There can be no such folder.
+        """
         path = place_in(self._output_dir, output)
         if not is_in_bucket(path):
-            os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - likewise
+            folder = os.path.dirname(path)  # noqa: PTH120 - a slash at the end counts
+            try:
+                os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - likewise
+            except OSError as error:
+                problem = f"the folder {folder!r} cannot be made: {error.strerror}"
+                raise InvalidRequestError("output", problem) from error
         return path
 
     def _client(self, label: str) -> AsyncAleph:
@@ -277,7 +306,22 @@ def _verdict(error: KreaError) -> Verdict:
     for kind, why in _NEEDS_SOMEBODY.items():
         if isinstance(error, kind):
             return {"later": SOMEBODY_SECONDS, "why": why, "words": str(error)}
-    if isinstance(error, _PASSES):
+    if isinstance(error, _PASSES) or _may_pass(error):
         pause = getattr(error, "retry_after", None) or 0.0
         return {"later": pause, "why": type(error).__name__, "words": str(error)}
     return {"failed": dump_error(error), "words": str(error)}
+
+
+def _may_pass(error: KreaError) -> bool:
+    """Tell whether what a clip or a result is kept in may be had again later."""
+    kept_in = isinstance(error, UploadError | InvalidRequestError)
+    return kept_in and error.resubmit == "safe"
+
+
+def _of_job(error: KreaError, job: Job) -> DownloadError:
+    """Return why the result of a job that is done, and paid for, is not saved."""
+    if isinstance(error, DownloadError):
+        return error
+    unsaved = DownloadError(str(error), url=job.url or "", job_id=job.id)
+    unsaved.hint = f"See to that, then retry the job; or fetch it with download({job.id!r}, ...)."
+    return unsaved

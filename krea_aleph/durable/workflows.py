@@ -70,9 +70,10 @@ def define(
             ):
                 lane = await DBOS.enqueue_workflow_async(queues.lane, submit, text)
             known: Verdict = json.loads(await lane.get_result(polling_interval_sec=poll_interval))
-            known |= await _through(stages.wait, task, known, alert)
-            if task.output is not None:
-                known |= await _through(stages.save, task, known, alert)
+            if "saved" not in known:  # or it was there, and nothing was paid for
+                known |= await _through(stages.wait, task, known, alert)
+                if task.output is not None:
+                    known |= await _through(stages.save, task, known, alert)
             LOGGER.info("%r is done%s", task.intent, _saved_to(known))
             return json.dumps(known)
 

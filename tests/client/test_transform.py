@@ -147,6 +147,25 @@ def test_a_name_that_is_taken(
     assert (saved.job is None) == (exists == "keep")
 
 
+def test_a_place_is_looked_at_before_anything_is_sent(
+    aleph: Any, emulator: Emulator, clip: Path, tmp_path: Path
+) -> None:
+    """Whoever downloads later learns now what would be in the way, and what would be kept."""
+    place = tmp_path / "out.mp4"
+    assert aleph.check_output(place) is None
+    assert aleph.check_output(tmp_path, exists="keep") is None
+    saved = aleph.transform(clip, "make it snow", place)
+    sent = len(emulator.requests)
+    kept = aleph.check_output(place, exists="keep")
+    assert (kept.path, kept.sha256, kept.job) == (place, saved.sha256, None)
+    assert aleph.check_output(place, exists="replace") is None
+    with pytest.raises(InvalidRequestError, match="exists"):
+        aleph.check_output(place)
+    with pytest.raises(InvalidRequestError, match="output"):
+        aleph.check_output(tmp_path / "nowhere" / "out.mp4")
+    assert len(emulator.requests) == sent
+
+
 def test_resuming_by_id(open_client: Any, clip: Path, tmp_path: Path) -> None:
     """Another client, in another process for instance, goes on with nothing but the id."""
     job_id = open_client().submit(clip, "night").id

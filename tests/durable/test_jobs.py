@@ -30,6 +30,7 @@ from krea_aleph import (
     Asset,
     AsyncAleph,
     ConfigError,
+    DownloadError,
     Event,
     Failed,
     IntentConflictError,
@@ -693,20 +694,86 @@ def test_a_lost_answer_on_a_shared_account_waits_for_a_human(studio: Studio) -> 
         app.retry("shot-1")
 
 
-def test_a_result_that_cannot_be_saved(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tried some times, then an outcome; once somebody has seen to it, retry fetches it."""
-    monkeypatch.setattr(workflows, "LONGEST_REST", 0.05)
+def test_a_place_where_nothing_can_be_saved(studio: Studio) -> None:
+    """It is refused before anything is paid for; once somebody has seen to it, retry goes on."""
     (studio.folder / "out").write_text("a file in the folder's place")
     app = studio.app()
     app.launch()
-    outcome = app.result(
-        app.enqueue(CLIP, "snow", intent="shot-1", output="a.mp4"), wait_timeout=60
-    )
+    name = app.enqueue(CLIP, "snow", intent="shot-1", output="a.mp4")
+    outcome = app.result(name, wait_timeout=60)
     assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, InvalidRequestError)
+    assert (outcome.error.field, outcome.error.charged) == ("output", "no")
+    assert studio.emulator.accepted == 0
     (studio.folder / "out").unlink()
     app.retry("shot-1")
     assert _saved(app.result("shot-1", wait_timeout=60)).exists()
     assert studio.emulator.accepted == 1
+
+
+def test_a_result_that_cannot_be_saved(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tried some times, then an outcome that names the job that is paid for; retry fetches it."""
+    monkeypatch.setattr(workflows, "LONGEST_REST", 0.05)
+    folder = studio.folder / "out"
+
+    def spoil(event: Event) -> None:
+        if event.kind == "submitted":
+            folder.rmdir()
+            folder.write_text("a file in the folder's place")
+
+    app = studio.app({"studio": studio.client(on_event=spoil)})
+    app.launch()
+    name = app.enqueue(CLIP, "snow", intent="shot-1", output="a.mp4")
+    outcome = app.result(name, wait_timeout=60)
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, DownloadError)
+    assert outcome.error.job_id == studio.emulator.jobs[0].id
+    assert outcome.error.charged == "yes"
+    folder.unlink()
+    app.retry("shot-1")
+    assert _saved(app.result("shot-1", wait_timeout=60)).exists()
+    assert studio.emulator.accepted == 1
+
+
+def test_what_is_there_is_kept(studio: Studio) -> None:
+    """A file that has the result's name is the outcome, and nothing is paid for."""
+    (studio.folder / "out").mkdir()
+    (studio.folder / "out" / "a.mp4").write_bytes(b"from before")
+    app = studio.app()
+    app.launch()
+    outcome = app.result(app.enqueue(CLIP, "snow", output="a.mp4"), wait_timeout=60)
+    assert _saved(outcome).read_bytes() == b"from before"
+    assert outcome.job is None
+    assert studio.emulator.accepted == 0
+
+
+def test_buckets_that_do_not_exist(studio: Studio) -> None:
+    """A result that has no place is not paid for."""
+    with local_s3() as port, gate_before(port) as gate:
+        settings = Bucket("clips-nowhere", gate).settings
+        app = studio.app({"studio": studio.client(storage={"s3://nowhere": settings})})
+        app.launch()
+        name = app.enqueue(CLIP, "snow", output="s3://nowhere/a.mp4")
+        outcome = app.result(name, wait_timeout=60)
+        assert isinstance(outcome, Failed)
+        assert (outcome.error.charged, outcome.error.resubmit) == ("no", "pointless")
+        assert studio.emulator.accepted == 0
+
+
+def test_buckets_that_are_away(studio: Studio) -> None:
+    """Whatever a clip or a result is kept in may fail for a while: the job waits."""
+    with local_s3() as port, gate_before(port) as gate:
+        bucket = Bucket("clips-away", gate)
+        clip = bucket.put("in.mp4", b"\x00\x00\x00\x18ftypmp42" + bytes(1000))
+        gate.trouble("GET", "in.mp4", status=503, times=12)
+        gate.trouble("PUT", "out.mp4", status=503, times=12)
+        gate.trouble("PUT", "krea-aleph", status=503, times=12)
+        app = studio.app({"studio": studio.client(storage={bucket.url: bucket.settings})})
+        app.launch()
+        name = app.enqueue(clip, "snow", output=f"{bucket.url}/out.mp4")
+        outcome = app.result(name, wait_timeout=60)
+        assert isinstance(outcome, Succeeded), outcome
+        assert studio.emulator.accepted == 1
 
 
 def test_downloads_that_break(studio: Studio) -> None:

@@ -50,6 +50,8 @@ def every_verb(folder: Path) -> None:
         before_submit=stop_long_prompts,
     ) as aleph:
         aleph.check("in.mp4", "make it snow", **STYLE)
+        if (there := aleph.check_output(folder / "out.mp4", exists="keep")) is not None:
+            print(there.path.name)
         job = aleph.submit(folder / "in.mp4", "make it snow", extra_body={"new": 1}, **STYLE)
         for update in aleph.watch(job, wait_timeout=60):
             show(update)
