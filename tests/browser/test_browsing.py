@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from browsing import barriers, look
+from browsing import barriers, executable, look
 
 Visit = Callable[..., AbstractContextManager[Page]]
 HEAD = "<!doctype html><html lang=en><title>A page</title>"
@@ -43,6 +43,19 @@ def test_pages_are_seen_in_both_schemes(
     path.write_text(f"{HEAD}<meta name=color-scheme content='light dark'><main><h1>.</h1></main>")
     with visit(path, scheme=scheme, size=(100, 100)) as page:
         assert look(page, f"plain-{scheme}").getpixel((90, 90)) == seen
+
+
+@pytest.mark.parametrize(
+    ("ci", "ending"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)]
+)
+def test_without_a_browser_nothing_passes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ci: str, ending: type[BaseException]
+) -> None:
+    """A developer's run leaves these tests out and names the package; one of CI fails."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(ending, match="install the system package chromium"):
+        executable()
 
 
 def test_barriers_are_found(visit: Visit, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ _MILLISECONDS = 20_000
 
 def executable() -> str:
     """Return where Chromium is; without it a test is skipped, and fails in CI."""
-    found = shutil.which("chromium")
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
         missing = "Chromium is not there: install the system package chromium"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
