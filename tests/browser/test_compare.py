@@ -129,6 +129,19 @@ def test_the_slider_goes_by_mouse_and_keys(visit: Visit, tmp_path: Path) -> None
         assert page.get_by_role("slider", name="uncovered").count() == 1
 
 
+def test_a_clip_that_has_fallen_behind_catches_up(visit: Visit, tmp_path: Path) -> None:
+    """While they play, a clip that is off, however it came to that, is brought back."""
+    before, after = (clip(tmp_path / f"{n}.mp4", RED, seconds=8) for n in ("in", "out"))
+    drift = "Math.abs(document.querySelector('.before').currentTime - " + AFTER + ")"
+    with visit(pages.compare(before, after, tmp_path / "c.html")) as page:
+        _times(page)
+        page.keyboard.press("Space")
+        page.wait_for_selector(PLAYING)
+        page.evaluate("document.querySelector('.before').currentTime = 6")
+        until(page, f"document.querySelector('{PLAYING}') && {drift} < 0.1")
+        assert page.evaluate(AFTER) < 6
+
+
 def test_at_the_end_it_begins_again_unless_it_is_told_not_to(visit: Visit, tmp_path: Path) -> None:
     """With the loop it plays on from the start; without it stands still at the last frame."""
     with visit(_page(tmp_path)) as page:
