@@ -17,6 +17,7 @@ import psycopg
 import pytest
 
 from krea_aleph import Aleph, ConfigError, Record, StoreError
+from krea_aleph.cli import main
 from krea_aleph.durable import Durable, PostgresStore
 from krea_aleph.emulator import Emulator
 from postgres import Server, postgres_server, query
@@ -287,3 +288,14 @@ def test_a_store_can_be_told_to_keep_no_notes(dsn: str) -> None:
         assert stored is not None
         assert stored.note is None
         assert store.noted() == []
+
+
+def test_the_report_of_a_folder(
+    dsn: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`krea-aleph report --store URL` shows what this store knows."""
+    with PostgresStore(dsn) as store:
+        store.write(_record(path=str(tmp_path / "out.mp4"), note='{"prompt": "make it snow"}'))
+    assert main(["report", str(tmp_path), "--store", dsn]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "report.html")
+    assert "make it snow" in (tmp_path / "report.html").read_text("utf-8")
