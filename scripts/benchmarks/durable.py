@@ -7,11 +7,13 @@ jobs of 30 s.
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from bootstrap import ROOT
+from krea_aleph import Failed, Item
 from krea_aleph.durable import Durable
 from krea_aleph.emulator import Emulator
 
@@ -24,7 +26,8 @@ class Result(NamedTuple):
     """What it has cost.
 
     Attributes:
-        enqueued: Jobs a second, from 8 threads.
+        enqueued: Jobs a second, many at a time from one thread.
+        single: The same one at a time, from 8 threads.
         again: The same for jobs that are there already.
         status: Seconds that the table takes.
         megabytes: The worker's peak of memory.
@@ -32,6 +35,7 @@ class Result(NamedTuple):
     """
 
     enqueued: float
+    single: float
     again: float
     status: float
     megabytes: float
@@ -49,13 +53,26 @@ def measure(jobs: int = JOBS) -> Result:
     ):
         url = server.database()
         with Durable(url, ["default"]) as app:
-            enqueued = _rate(app, range(jobs))
-            again = _rate(app, range(min(jobs, 10_000)))
+            some = min(jobs // 2, 10_000)
+            enqueued = _rate_of_many(app, range(some, jobs))
+            single = _rate(app, range(some))
+            again = _rate(app, range(some))
             begun = time.perf_counter()
             app.status()
             status = time.perf_counter() - begun
             peak, used = _work(emulator, url)
-        return Result(enqueued, again, status, peak, used)
+        return Result(enqueued, single, again, status, peak, used)
+
+
+def _rate_of_many(app: Durable, numbers: range) -> float:
+    begun = time.perf_counter()
+    wishes = (
+        Item(video=CLIP, prompt=f"wish {n}", intent=f"wish-{n}", output=f"{n}.mp4") for n in numbers
+    )
+    for outcome in app.enqueue_many(wishes):
+        if isinstance(outcome, Failed):
+            raise outcome.error
+    return len(numbers) / (time.perf_counter() - begun)
 
 
 def _rate(app: Durable, numbers: range) -> float:
@@ -73,8 +90,11 @@ def _work(emulator: Emulator, url: str) -> tuple[float, float]:
     """Return a worker's peak in megabytes, and how much of the slots' time it has used."""
     known = {"KREA_API_KEY": emulator.key, "KREA_BASE_URL": emulator.base_url}
     command = [sys.executable, "-m", "krea_aleph", "worker", "--executor-id", "bench"]
-    options = ["--database", url, "--output-dir", f"{ROOT}/.bench-durable"]
-    with subprocess.Popen([*command, *options], env={**os.environ, **known}) as worker:
+    options = ["--database", url, "--output-dir"]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen([*command, *options, folder], env={**os.environ, **known}) as worker,
+    ):
         while emulator.accepted < SLOTS:
             time.sleep(0.05)
         begun = time.time()
