@@ -68,8 +68,9 @@ class Suspects:
         record = found or Record(self._account, workflow_id, "")
         deaths = int(record.fields.get(_TRIES, 0))
         if deaths >= self._most:
+            many = f"{deaths} process{'' if deaths == 1 else 'es'}"
             raise KreaError(
-                f"given up: {deaths} processes that did this and nothing else have died of it.",
+                f"given up: {many} that did this and nothing else died of it.",
                 hint="Look at the workers' logs; retry(intent) lets it be tried again.",
             )
         self._write(record, deaths + 1)

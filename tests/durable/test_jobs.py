@@ -784,10 +784,15 @@ def test_downloads_that_break(studio: Studio) -> None:
     assert _saved(app.result(app.enqueue(CLIP, "snow", output="a.mp4"), wait_timeout=60)).exists()
 
 
-def test_a_job_that_takes_its_process_down(studio: Studio, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("most", "words"), [(1, "1 process "), pytest.param(2, "2 processes ", marks=pytest.mark.long)]
+)
+def test_a_job_that_takes_its_process_down(
+    studio: Studio, tmp_path: Path, most: int, words: str
+) -> None:
     """After some attempts it is an outcome, and the others are done."""
     client = {"before_submit": _suicidal}
-    more = {"max_attempts": 2}
+    more = {"max_attempts": most}
     emulator = studio.emulator
     post = Post(studio.url, emulator.base_url, emulator.key, tmp_path, "w", more, client)
     with Crew(emulator, post, 1) as crew:
@@ -803,14 +808,14 @@ def test_a_job_that_takes_its_process_down(studio: Studio, tmp_path: Path) -> No
         _until(over, 60)
         outcome = crew.app.result("bad", wait_timeout=60)
         assert isinstance(outcome, Failed)
-        assert "given up: 2 processes" in str(outcome.error)
+        assert f"given up: {words}that did this" in str(outcome.error)
         assert (outcome.error.charged, outcome.error.resubmit) == ("unknown", "never")
         assert all(
             isinstance(crew.app.result(intent, wait_timeout=60), Succeeded) for intent in good
         )
-        assert crew.deaths == 5
+        assert crew.deaths == most + 3
         crew.app.retry("bad")
-        _until(lambda: crew.tend(0.0) or crew.deaths == 6)
+        _until(lambda: crew.tend(0.0) or crew.deaths == most + 4)
 
 
 def _suicidal(checked: Any) -> None:
