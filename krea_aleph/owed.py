@@ -42,7 +42,7 @@ class _Debt:
             except KreaError as error:
                 LOGGER.warning("a store does not take what it was to be told: %s", error)
             pause = 0.0
-            with _GUARD:
+            with _guard:
                 del self.left[0]
                 if not self.left:
                     if not self.forgiven.is_set():
@@ -50,7 +50,7 @@ class _Debt:
                     return
 
 
-_GUARD = threading.Lock()
+_guard = threading.Lock()
 _DEBTS: Final[dict[int, _Debt]] = {}
 
 
@@ -65,7 +65,7 @@ def tell(store: object, work: Callable[[], None]) -> None:
     try:
         work()
     except StoreError:
-        with _GUARD:
+        with _guard:
             debt = _DEBTS.get(id(store))
             if debt is not None:
                 debt.left.append(work)
@@ -75,7 +75,7 @@ def tell(store: object, work: Callable[[], None]) -> None:
 
 def forgive(store: object) -> None:
     """Forget what is owed to a store that is closed: others see by themselves that it is over."""
-    with _GUARD:
+    with _guard:
         debt = _DEBTS.pop(id(store), None)
         if debt is not None:
             debt.forgiven.set()
@@ -83,8 +83,8 @@ def forgive(store: object) -> None:
 
 def _after_fork() -> None:
     """Leave to the parent what is the parent's."""
-    global _GUARD  # noqa: PLW0603 - somebody may have held it
-    _GUARD = threading.Lock()
+    global _guard  # noqa: PLW0603 - somebody may have held it
+    _guard = threading.Lock()
     _DEBTS.clear()
 
 

@@ -195,9 +195,15 @@ class Durable:
             ConfigError: Nobody has the account.
             StoreError: The database could not be used.
         """
-        request = {"video": video, "prompt": prompt, "options": options, "extra_body": extra_body}
         task = self._task(
-            self._label(account), intent=intent, output=output, exists=exists, **request
+            self._label(account),
+            video=video,
+            prompt=prompt,
+            intent=intent,
+            output=output,
+            exists=exists,
+            options=options,
+            extra_body=extra_body,
         )
         (found,) = orders.hand_over(self._engine, self._app_version, [task])
         if isinstance(found, KreaError):
@@ -261,8 +267,7 @@ class Durable:
         return task
 
     def _task(self, label: str, **asked: Any) -> Task:
-        options = asked.pop("options") or {}
-        given = {"extra_body": None, "options": options, **asked}
+        given: dict[str, Any] = {"extra_body": None, **asked, "options": asked["options"] or {}}
         return tasks.draft(self._checker, label, shared=self._shared_paths, **given)
 
     def result(self, intent: str, *, wait_timeout: float | None = None) -> Succeeded | Failed:
