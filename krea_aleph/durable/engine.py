@@ -144,8 +144,10 @@ class Engine:
 
     def running(self, client: DBOSClient, *names: str, **more: Any) -> list[WorkflowStatus]:
         """Return the workflows of some names that some process has taken."""
-        usual = {"status": "PENDING", "application_name": self.name, "load_input": False}
-        return client.list_workflows(name=list(names), **{**usual, **more})
+        chosen: dict[str, Any] = {"status": "PENDING", **more}
+        return client.list_workflows(
+            name=list(names), application_name=self.name, load_input=False, **chosen
+        )
 
     def move(self, client: DBOSClient, rows: Sequence[WorkflowStatus]) -> None:
         """Put workflows back onto their queues, for whichever process comes first."""
