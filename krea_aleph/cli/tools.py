@@ -88,8 +88,15 @@ def emulator(
             f"export KREA_BASE_URL={emulator.base_url}",
             f"export KREA_API_KEY={emulator.key}",
         ]
-        document = {"type": "emulator", "base_url": emulator.base_url, "key": emulator.key}
+        page = f"{emulator.base_url}/"
+        document = {
+            "type": "emulator",
+            "base_url": emulator.base_url,
+            "key": emulator.key,
+            "page": page,
+        }
         session.out.result(document, "\n".join(lines))
+        session.out.note(f"see what happens in it, and make bad weather: {page}")
 
     serve(
         introduce,

@@ -44,6 +44,7 @@ def _introduce(emulator: Emulator) -> None:
         "A local Krea, for trying things out: it makes no real restyled videos.",
         f"  export KREA_BASE_URL={emulator.base_url}",
         f"  export KREA_API_KEY={emulator.key}",
+        f"See what happens in it, and make bad weather: {emulator.base_url}/",
         "Ctrl-C ends it.",
     ]
     print("\n".join(lines), flush=True)  # noqa: T201 - a program

@@ -13,6 +13,7 @@ from krea_aleph.emulator import checks, downloads, moments
 from krea_aleph.emulator.answers import Answer, html_page
 from krea_aleph.emulator.checks import Problem
 from krea_aleph.emulator.contract import JSON, SUBMIT_PREFIX
+from krea_aleph.emulator.face import Face
 from krea_aleph.emulator.library import FILES
 from krea_aleph.emulator.presenter import Presenter
 from krea_aleph.emulator.service import Call, Service
@@ -50,8 +51,10 @@ class App:
         self.faults = faults
         self._timers = timers
         self.records: deque[RequestRecord] = deque(maxlen=KEPT)
+        self.recorded = 0
         self.base_url = ""
         self.speak(contract)
+        self._face = Face(self)
         self._handlers: dict[str, Callable[[Call], Awaitable[Any]]] = {
             name: getattr(service, name)
             for name in (
@@ -64,8 +67,11 @@ class App:
         """Answer one request."""
         if scope["type"] != "http":
             return
+        request = Request(scope, receive)
+        if self._face.owns(request):
+            await deliver(await self._face.answer(request), scope, send)
+            return
         with hold(self.service.clock()):
-            request = Request(scope, receive)
             operation = self.contract.find(request.method, request.url.path)
             record = self._record(request, operation)
             request = Request(scope, _recording(receive, record))
@@ -229,6 +235,7 @@ class App:
             at=self.service.now(),
         )
         self.records.append(record)
+        self.recorded += 1
         return record
 
 

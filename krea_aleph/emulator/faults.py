@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 @define(eq=False)
 class _Armed:
     fault: Fault
+    number: int
     calls: int = 0
     hits: int = 0
 
@@ -40,17 +42,28 @@ class Faults:
 
     def __init__(self) -> None:
         self._armed: list[_Armed] = []
+        self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
     def add(self, fault: Fault) -> None:
         """Set a fault; it counts calls from now on."""
         with self._lock:
-            self._armed.append(_Armed(fault))
+            self._armed.append(_Armed(fault, next(self._numbers)))
 
     def unused(self) -> list[Fault]:
         """Return those that have happened to no call."""
         with self._lock:
             return [armed.fault for armed in self._armed if not armed.hits]
+
+    def standing(self) -> list[tuple[int, Fault, int]]:
+        """Return those that are set: the number of each, and how many calls it has happened to."""
+        with self._lock:
+            return [(armed.number, armed.fault, armed.hits) for armed in self._armed]
+
+    def remove(self, number: int) -> None:
+        """Forget one, by its number."""
+        with self._lock:
+            self._armed = [armed for armed in self._armed if armed.number != number]
 
     def clear(self) -> None:
         """Forget all of them."""

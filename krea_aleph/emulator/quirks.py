@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 from krea_aleph.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from krea_aleph.emulator.answers import Answer
 
@@ -89,6 +89,9 @@ class Switches:
 
     def __contains__(self, name: object) -> bool:
         return name in self._on
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._on))
 
     def apply(self, answer: Answer) -> None:
         """Make every change that is switched on, in the order of the registry."""

@@ -143,6 +143,13 @@ class Service:
                     future.exception()
         return now
 
+    def glance(self) -> float:
+        """Bring every account as far as that needs no waiting; return the present."""
+        now = self.now()
+        for account in list(self.accounts.values()):
+            self._try_advance(account, now)
+        return now
+
     def close(self) -> None:
         """Stop rendering."""
         self._studio.close()

@@ -200,3 +200,4 @@ def test_the_emulator_ends_quietly(begin: Begin) -> None:
     code, _, told = running.end()
     assert code == 0
     assert "Traceback" not in told
+    assert f"make bad weather: {address.strip().partition('=')[2]}/" in told
