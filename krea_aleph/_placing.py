@@ -54,7 +54,7 @@ class Place(NamedTuple):
         Raises:
             InvalidRequestError: It cannot be written, or has been made by somebody else meanwhile.
         """
-        part = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}.part")
+        part = self.path.with_name(f".{secrets.token_hex(8)}.part")
         with self._explained(), _removed(part):
             with part.open("xb") as file:
                 write(file)

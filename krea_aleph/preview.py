@@ -113,9 +113,9 @@ def sheet(
         >>> sheet(saved, "sheet.png", before="in.mp4", columns=3)
         PosixPath('sheet.png')
     """
-    _check("rows", rows, 1, _MOST_CELLS)
-    _check("columns", columns, 1, _MOST_CELLS)
-    _check("width", width, _NARROWEST, _WIDEST)
+    _check("rows", rows, 1, _MOST_CELLS, int)
+    _check("columns", columns, 1, _MOST_CELLS, int)
+    _check("width", width, _NARROWEST, _WIDEST, int)
     path = local_path("video", video)
     place = None
     if output is not None:
@@ -165,7 +165,7 @@ def animate(
     """
     _check("seconds", seconds, 0.04, _LONGEST_SECONDS)
     _check("fps", fps, 1, _FASTEST)
-    _check("width", width, _NARROWEST, _WIDEST)
+    _check("width", width, _NARROWEST, _WIDEST, int)
     path = local_path("video", video)
     place = Place.checked(output, exists, f"{path.stem}-preview.webp")
     kind = _require_ending(place.path, _ANIMATIONS)
@@ -330,10 +330,11 @@ def _time_code(seconds: float) -> str:
     return f"{minutes}:{whole % _MINUTE:02}.{rest:02}"
 
 
-def _check(field: str, value: object, least: float, most: float) -> None:
-    good = isinstance(value, (int, float)) and not isinstance(value, bool)
+def _check(field: str, value: object, least: float, most: float, kind: type = float) -> None:
+    good = isinstance(value, (int, kind)) and not isinstance(value, bool)
     if not good or not least <= float(str(value)) <= most:
-        raise InvalidRequestError(field, f"it is {value!r}; use a number from {least} to {most}")
+        number = "whole number" if kind is int else "number"
+        raise InvalidRequestError(field, f"it is {value!r}; use a {number} from {least} to {most}")
 
 
 def _require_room(pixels: int, field: str) -> None:

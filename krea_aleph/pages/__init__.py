@@ -34,7 +34,7 @@ def compare(
     Args:
         before: The clip as it was.
         after: The restyled clip; a `Saved` will do.
-        output: The page to write, such as "compare.html".
+        output: The page to write; a folder, which exists or ends in ``/``, gets ``compare.html``.
         link: Refer to the videos where they are, instead of putting them into the page.
         exists: What to do if the page is there: refuse, replace it, or keep it.
 
@@ -69,7 +69,7 @@ def report(
 
     Args:
         folder: The folder, such as a batch's ``output_dir``.
-        output: The page to write. Default: "report.html" in the folder.
+        output: The page to write, or the folder of ``report.html``. Default: the same folder.
         store: Where the jobs are written down; None knows of none.
         exists: What to do if the page is there. Only a page of this library is replaced.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import Any, Final
 
+from krea_aleph._placing import Place
 from krea_aleph.errors import InvalidRequestError
+from krea_aleph.pages import _clips
+from krea_aleph.pages._clips import Clip
 from krea_aleph.pages._escape import as_html, as_json, readable
 from krea_aleph.pages._frames import frame_seconds
-from krea_aleph.pages._place import Clip, Place
 from krea_aleph.pages._sheets import filled, page, part
 
 TYPE_CHECKING = False
@@ -26,11 +28,14 @@ _PIECE: Final = '<script type="text/plain" data-clip="{}">'
 def write(before: StrPath, after: StrPath, output: StrPath, *, link: bool, exists: Exists) -> Path:
     """Write the page, as `krea_aleph.pages.compare` says, and return its path."""
     clips = {"before": Clip.checked("before", before), "after": Clip.checked("after", after)}
-    place = Place.checked(output, exists)
-    return place.path if place.kept else place.write(_pieces(clips, place if link else None))
+    place = Place.checked(output, exists, "compare.html")
+    if place.kept:
+        return place.path
+    pieces = _pieces(clips, place.path if link else None)
+    return place.fill(lambda file: file.writelines(pieces))
 
 
-def _pieces(clips: dict[str, Clip], linked: Place | None) -> Iterator[bytes]:
+def _pieces(clips: dict[str, Clip], linked: Path | None) -> Iterator[bytes]:
     """Yield the page, the videos a piece at a time, unless it is linked to them from its place."""
     name = clips["after"].path.name
     known = {side: _known(clip, linked) for side, clip in clips.items()}
@@ -51,13 +56,13 @@ def _pieces(clips: dict[str, Clip], linked: Place | None) -> Iterator[bytes]:
     yield end.encode()
 
 
-def _known(clip: Clip, linked: Place | None) -> dict[str, Any]:
+def _known(clip: Clip, linked: Path | None) -> dict[str, Any]:
     """Return what the page's script has to know of a video."""
     return {
         "type": clip.media_type,
         "name": readable(clip.path.name),
         "frame": frame_seconds(clip.path),
-        "link": None if linked is None else linked.link(clip.path),
+        "link": None if linked is None else _clips.link(linked, clip.path),
     }
 
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from krea_aleph._placing import Place
 from krea_aleph.errors import InvalidRequestError
 from krea_aleph.pages._escape import as_html, as_json, readable
-from krea_aleph.pages._place import Place
 from krea_aleph.pages._plot import plot
 from krea_aleph.pages._rows import Cause, Row, cause_key, causes_of, rows_of, told
 from krea_aleph.pages._sheets import filled, page, part
@@ -39,13 +39,14 @@ def write(folder: StrPath, output: StrPath | None, store: Store | None, exists: 
     if store is not None and not callable(getattr(store, "noted", None)):
         raise InvalidRequestError("store", f"{type(store).__name__} has no method 'noted'")
     place_of_clips = _folder(folder)
-    place = Place.checked(place_of_clips / "report.html" if output is None else output, exists)
+    place = Place.checked(place_of_clips if output is None else output, exists, "report.html")
     if exists == "replace":
         _refuse_others(place.path)
     if place.kept:
         return place.path
     rows = rows_of(place_of_clips, () if store is None else store.noted())
-    return place.write([_page(place_of_clips, rows, place).encode()])
+    text = _page(place_of_clips, rows, place.path)
+    return place.fill(lambda file: file.write(text.encode()))
 
 
 def _folder(folder: StrPath) -> Path:
@@ -75,12 +76,12 @@ def _refuse_others(path: Path) -> None:
         )
 
 
-def _page(folder: Path, rows: list[Row], place: Place) -> str:
+def _page(folder: Path, rows: list[Row], page_path: Path) -> str:
     causes = causes_of(rows)
     numbers = {cause[:3]: number for number, cause in enumerate(causes)}
     known = []
     for row in rows:
-        facts = told(row, folder, place)
+        facts = told(row, folder, page_path)
         if (key := cause_key(row)) is not None:
             facts["cause"] = numbers[key]
         known.append(facts)

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from krea_aleph.notes import Note
+from krea_aleph.pages._clips import link
 from krea_aleph.pages._escape import readable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from krea_aleph.pages._place import Place
     from krea_aleph.store import Record
 
 _VIDEOS: Final = (".mp4", ".mov", ".webm")
@@ -119,7 +119,7 @@ def cause_key(row: Row) -> tuple[str, str, str] | None:
     return str(error.get("class")), str(error.get("charged")), str(error.get("resubmit"))
 
 
-def told(row: Row, folder: Path, place: Place) -> dict[str, Any]:
+def told(row: Row, folder: Path, page: Path) -> dict[str, Any]:
     """Return what the page's script has to know of a row; names are text, links are addresses."""
     note, record, error = row.note, row.record, row.note.error or {}
     before = _local(note.video)
@@ -135,8 +135,8 @@ def told(row: Row, folder: Path, place: Place) -> dict[str, Any]:
         "attempts": row.attempts,
         "seconds": None if row.span is None else round(row.span[1] - row.span[0], 1),
         "at": None if row.span is None else row.span[0],
-        "after": place.link(row.path) if row.path is not None and row.there else None,
-        "before": place.link(before) if before is not None and before.is_file() else None,
+        "after": link(page, row.path) if row.path is not None and row.there else None,
+        "before": link(page, before) if before is not None and before.is_file() else None,
         "message": readable(str(error.get("message", ""))),
         "hint": readable(str(error.get("hint", ""))),
         "error": readable(str(error.get("class", ""))),

@@ -406,8 +406,11 @@ CONFIGS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("change", "words"), CONFIGS)
-def test_what_cannot_be_launched(change: dict[str, Any], words: str) -> None:
+def test_what_cannot_be_launched(
+    change: dict[str, Any], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A configuration that cannot work is a ConfigError with a remedy."""
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=words) as refused:
         Durable(**{"database_url": "sqlite:///x", **change}).launch()
     assert refused.value.hint

@@ -11,10 +11,11 @@ import pytest
 
 from clips import BLUE, RED, clip
 from krea_aleph import InvalidRequestError, pages
+from krea_aleph._placing import Place
 from krea_aleph.cli import main
+from krea_aleph.pages._clips import Clip
 from krea_aleph.pages._compare import _pieces
 from krea_aleph.pages._frames import frame_seconds
-from krea_aleph.pages._place import Clip, Place
 
 SIDES = ("before", "after")
 HEAD = b"\0\0\0\x18ftypmp42" + bytes(12)
@@ -67,6 +68,13 @@ def _refused(tmp_path: Path, field: str, problem: str, *arguments: Path, **optio
     assert {path.name for path in tmp_path.iterdir()} == before
 
 
+def test_a_folder_gets_a_page(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    """A folder in the place of a page receives one of the usual name."""
+    page = pages.compare(*pair, tmp_path)
+    assert page == tmp_path / "compare.html"
+    assert page.is_file()
+
+
 def test_what_cannot_work_is_refused(pair: tuple[Path, Path], tmp_path: Path) -> None:
     """A file that is missing or no video, a place that is none: said by name, nothing written."""
     before, after = pair
@@ -76,7 +84,6 @@ def test_what_cannot_work_is_refused(pair: tuple[Path, Path], tmp_path: Path) ->
     _refused(tmp_path, "after", "is no regular file", before, tmp_path, page)
     _refused(tmp_path, "after", "'notes.mp4' is no video", before, text, page)
     _refused(tmp_path, "output", "does not exist", before, after, tmp_path / "no" / "c.html")
-    _refused(tmp_path, "output", "is a folder", before, after, tmp_path)
     _refused(tmp_path, "exists", "is none of", before, after, page, exists="perhaps")
     with pytest.raises(InvalidRequestError, match="5 is no path"):
         pages.compare(5, after, page)  # type: ignore[arg-type]
@@ -101,7 +108,7 @@ def test_a_page_is_whole_or_absent(tmp_path: Path) -> None:
         raise OSError(5, "the disk is gone")
 
     with pytest.raises(InvalidRequestError, match="cannot be written: the disk is gone"):
-        Place.checked(page, "replace").write(broken())  # type: ignore[arg-type]
+        Place.checked(page, "replace", "c.html").fill(lambda file: file.writelines(broken()))
     assert [path.name for path in tmp_path.iterdir()] == ["c.html"]
     assert page.read_text() == "mine"
 
@@ -110,8 +117,9 @@ def test_a_clip_that_changes_meanwhile_is_told(pair: tuple[Path, Path], tmp_path
     """A clip that is no longer what was looked at gives no page."""
     clips = {side: Clip.checked(side, path) for side, path in zip(SIDES, pair, strict=True)}
     pair[1].write_bytes(HEAD)
+    place = Place.checked(tmp_path / "c.html", "error", "c.html")
     with pytest.raises(InvalidRequestError, match="has changed since it was looked at"):
-        Place.checked(tmp_path / "c.html", "error").write(_pieces(clips, None))
+        place.fill(lambda file: file.writelines(_pieces(clips, None)))
     assert not (tmp_path / "c.html").exists()
 
 

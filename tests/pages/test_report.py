@@ -154,7 +154,7 @@ def test_what_cannot_work_is_refused(out: Path, tmp_path: Path) -> None:
         pages.report(out, exists="error")
     page.unlink()
     page.mkdir()
-    with pytest.raises(InvalidRequestError, match="is a folder"):
+    with pytest.raises(InvalidRequestError, match="Is a directory"):
         pages.report(out)
 
 

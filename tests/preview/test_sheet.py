@@ -280,7 +280,8 @@ def test_what_is_no_file_is_refused(tmp_path: Path, clip: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"rows": 0}, "rows: it is 0; use a number from 1 to 20"),
+        ({"rows": 0}, "rows: it is 0; use a whole number from 1 to 20"),
+        ({"columns": 1.5}, "columns: it is 1.5; use a whole number from 1 to 20"),
         ({"columns": 21}, "columns: it is 21"),
         ({"width": "wide"}, "width: it is 'wide'"),
         ({"width": True}, "width: it is True"),
