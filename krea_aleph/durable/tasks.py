@@ -25,6 +25,8 @@ Checks: TypeAlias = Literal["error", "warn", "off"]
 LANE_PREFIX: Final = "krea_aleph.submit/"
 """What the names of the submits begin with, and so no intent does."""
 
+# What a client takes, so that no job fails of it later.
+_LONGEST_INTENT: Final = 500
 _URL: Final = re.compile(r"(?:https?:|data:|(?:s3|gs|az)://)", re.IGNORECASE)
 _EATEN: Final = re.compile(r"(?:s3|gs|az):[/\\](?![/\\])", re.IGNORECASE)
 _BUCKET: Final = re.compile(r"(?:s3|gs|az)://", re.IGNORECASE)
@@ -128,8 +130,8 @@ def check_intent(intent: Any) -> None:
     Raises:
         InvalidRequestError: It is none.
     """
-    fits = isinstance(intent, str) and intent.strip() and "\0" not in intent
-    if not fits or intent.startswith(LANE_PREFIX):
+    fits = isinstance(intent, str) and intent.strip() and intent.isprintable()
+    if not fits or len(intent) > _LONGEST_INTENT or intent.startswith(LANE_PREFIX):
         raise InvalidRequestError("intent", f"{intent!r} cannot be the name of a job")
 
 

@@ -170,6 +170,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"output": "https://example.com/x.mp4"}, "no name inside"),
     ({"exists": "error"}, "neither"),
     ({"intent": ""}, "cannot be the name"),
+    ({"intent": "two\nlines"}, "cannot be the name"),
+    ({"intent": "x" * 501}, "cannot be the name"),
     ({"intent": "krea_aleph.submit/x"}, "cannot be the name"),
 ]
 
