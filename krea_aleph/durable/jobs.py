@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 APP_VERSION: Final = "krea-aleph-1"
 """The version of the order of steps. It changes when running jobs could not go on otherwise."""
 
-_OVER: Final = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+_FAILED: Final = ["ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+_OVER: Final = ["SUCCESS", *_FAILED]
 # A worker that takes up what it had puts it back onto its queue.
 _BEGUN: Final = ["PENDING", "ENQUEUED"]
 _FORGET_EVERY: Final = 3600.0
@@ -293,6 +294,27 @@ class Durable:
                 raise TimeoutError(message)
             time.sleep(pause)
             pause = min(pause * 2, _LONGEST_LOOK)
+
+    def failures(self, *, limit: int = 100) -> list[Failed]:
+        """Return the outcomes of jobs that have failed, the latest first, as ``result`` does.
+
+        Args:
+            limit: So many at most.
+
+        Raises:
+            StoreError: The database could not be used.
+        """
+        with self._engine.client() as client:
+            rows = client.list_workflows(
+                name=JOB,
+                status=_FAILED,
+                application_name=self._engine.name,
+                sort_desc=True,
+                limit=limit,
+                load_input=False,
+            )
+        read = (letters.outcome(r.workflow_id, r.status, r.output, r.error) for r in rows)
+        return [outcome for outcome in read if isinstance(outcome, Failed)]
 
     # Seeing to things
 

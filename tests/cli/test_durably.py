@@ -148,6 +148,7 @@ def test_a_program_of_ones_own(krea: Any, tmp_path: Path) -> None:
         (("--app", "mine_app:missing"), "cannot be had"),
         (("--app", "nowhere:app"), "cannot be had"),
         ((*app, "--database", DATABASE), "leave --database out"),
+        ((*app, "--name", "other"), "leave --name out"),
         ((), "where are the jobs?"),
         (("--database", "mysql://x"), "neither sqlite nor postgresql"),
         (("--database", DATABASE, "--name", "My App"), "the engine refuses"),
@@ -155,6 +156,34 @@ def test_a_program_of_ones_own(krea: Any, tmp_path: Path) -> None:
         done = krea("status", *wrong)
         assert done.code == 2, done
         assert words in " ".join(done.err.split())
+
+
+def test_what_a_program_says_itself(
+    krea: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --app no option is taken and then left out of account; the environment may have some."""
+    (tmp_path / "mine_too.py").write_text(MINE)
+    app = ("--app", "mine_too:app")
+    for option in (
+        ("-o", "there"),
+        ("--slots", "3"),
+        ("--executor-id", "w"),
+        ("--api-key-file", "key"),
+        ("--shared-paths",),
+        ("--shared-account",),
+        ("--account", "a"),
+        ("--base-url", "https://example.com"),
+        ("--trusted-host", "example.com"),
+    ):
+        done = krea("worker", *app, *option)
+        assert done.code == 2, done
+        assert "--app: it says that itself" in done.err
+        name = {"-o": "--output-dir"}.get(option[0], option[0])
+        assert f"leave {name} out" in " ".join(done.err.split())
+    assert "leave --shared-paths out" in krea("enqueue", URL, "snow", *app, "--shared-paths").err
+    monkeypatch.setenv("KREA_EXECUTOR_ID", "w")
+    monkeypatch.setenv("KREA_DATABASE", DATABASE)
+    assert krea("enqueue", URL, "snow", *app, "--account", "a").code == 0
 
 
 def test_what_cannot_be_enqueued(krea: Any, clip: str) -> None:
