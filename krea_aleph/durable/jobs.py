@@ -192,7 +192,7 @@ class Durable:
 
         Raises:
             InvalidRequestError: It would be refused, or means something on this machine only.
-            IntentConflictError: The intent stands for another request.
+            IntentConflictError: The intent stands for another request, or goes elsewhere.
             ConfigError: Nobody has the account.
             StoreError: The database could not be used.
         """

@@ -32,7 +32,7 @@ _EATEN: Final = re.compile(r"(?:s3|gs|az):[/\\](?![/\\])", re.IGNORECASE)
 _BUCKET: Final = re.compile(r"(?:s3|gs|az)://", re.IGNORECASE)
 # Stands for what is in a bucket when a request is looked at: whoever enqueues need not reach it.
 _SOMEWHERE: Final = "https://example.com/in-a-bucket"
-_REQUEST: Final = ("account", "video", "prompt", "options", "extra_body")
+_REQUEST: Final = ("account", "video", "prompt", "options", "extra_body", "output")
 _ELSEWHERE: Final = (
     "Whoever runs the job may be on another machine. Give a URL or an asset; where every worker"
     " sees the same files, say so with shared_paths=True."
@@ -73,7 +73,7 @@ class Task:
         return cls(**json.loads(text))
 
     def differs(self, other: Task) -> tuple[str, ...]:
-        """Name the parts of the request in which another one differs."""
+        """Name the parts in which another one differs; also where its result goes."""
         return tuple(name for name in _REQUEST if getattr(self, name) != getattr(other, name))
 
 
@@ -112,8 +112,9 @@ def draft(
     extra = portable(extra_body and dict(extra_body), "extra_body", shared=shared)
     if exists not in {"keep", "replace"}:
         raise InvalidRequestError("exists", f'{exists!r} is neither "keep" nor "replace"')
-    seen: Any = _without_buckets(fields)
-    uploads = checker.check(_without_buckets(clip), prompt, extra_body=extra, **seen).uploads
+    seen: Any = _without_buckets(fields, "options")
+    somewhere = _without_buckets(clip, "video")
+    uploads = checker.check(somewhere, prompt, extra_body=extra, **seen).uploads
     if uploads and not shared:
         place, name = next(iter(uploads.items()))
         path_for_all(name, place, shared=False)
@@ -168,18 +169,28 @@ def media(value: Any, place: str, *, shared: bool) -> Any:
         InvalidRequestError: It is on this machine only.
     """
     found = portable(value, place, shared=shared)
-    if isinstance(value, str) and not _URL.match(value):
+    if isinstance(value, str) and not _URL.match(value) and "://" not in value:
         return path_for_all(value, place, shared=shared)
     return found
 
 
-def _without_buckets(value: Any) -> Any:
-    """Return a value in which what is in a bucket has an address like any other."""
+def _without_buckets(value: Any, place: str) -> Any:
+    """Return a value in which what is in a bucket has an address like any other.
+
+    Raises:
+        InvalidRequestError: It is in no bucket, or is all of one.
+    """
     if isinstance(value, dict):
-        return {name: _without_buckets(part) for name, part in value.items()}
+        return {name: _without_buckets(part, f"{place}.{name}") for name, part in value.items()}
     if isinstance(value, list):
-        return [_without_buckets(part) for part in value]
-    return _SOMEWHERE if isinstance(value, str) and is_in_bucket(value) else value
+        parts = enumerate(value)
+        return [_without_buckets(part, f"{place}[{number}]") for number, part in parts]
+    if not isinstance(value, str) or not is_in_bucket(value):
+        return value
+    from krea_aleph._objects import parse_object  # noqa: PLC0415 - few programs use buckets
+
+    parse_object(value, place)
+    return _SOMEWHERE
 
 
 def is_in_bucket(place: str) -> bool:
@@ -245,6 +256,11 @@ def check_output(output: Any, *, shared: bool) -> str | None:
         problem = f"{str(output)[:80]!r} is no path of a file"
         raise InvalidRequestError("output", problem) from None
     if is_in_bucket(text):
+        from krea_aleph._objects import parse  # noqa: PLC0415 - few programs use buckets
+
+        if not parse(text, "output").key and not text.endswith("/"):
+            hint = f"Name a key, or write '{text}/' for its top."
+            raise InvalidRequestError("output", f"{text!r} names no key", hint=hint)
         return text
     if shared:
         ends = "/" if text.endswith(("/", os.sep)) else ""

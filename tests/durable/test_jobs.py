@@ -145,6 +145,9 @@ def test_the_same_intent_is_the_same_job(studio: Studio) -> None:
     with pytest.raises(IntentConflictError) as refused:
         app.enqueue(CLIP, "rain", intent="shot-1", options={"seed": 7})
     assert refused.value.fields == ("prompt", "options")
+    with pytest.raises(IntentConflictError) as elsewhere:
+        app.enqueue(CLIP, "snow", intent="shot-1", output="a.mp4")
+    assert elsewhere.value.fields == ("output",)
     unnamed = app.enqueue(CLIP, "snow")
     assert app.enqueue(CLIP, "snow") == unnamed
     assert app.enqueue(CLIP, "rain") != unnamed
@@ -168,6 +171,13 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"output": "C:\\x.mp4"}, "no name inside"),
     ({"output": "."}, "no name inside"),
     ({"output": "https://example.com/x.mp4"}, "no name inside"),
+    ({"video": "ftp://example.com/in.mp4"}, "ftp:// is not supported"),
+    ({"video": "s3://a b/c"}, "video: 's3://a b/c' names no bucket"),
+    ({"video": "s3://clips/k//c"}, "video: 's3://clips/k//c' has a part ''"),
+    ({"video": "s3://clips"}, "video: 's3://clips' is a bucket, no object"),
+    ({"video": "gs://clips/a/"}, "video: 'gs://clips/a/' is a folder, no object"),
+    ({"output": "s3://a b/c"}, "output: 's3://a b/c' names no bucket"),
+    ({"output": "s3://results"}, "output: 's3://results' names no key"),
     ({"exists": "error"}, "neither"),
     ({"intent": ""}, "cannot be the name"),
     ({"intent": "two\nlines"}, "cannot be the name"),
