@@ -18,9 +18,9 @@ from krea_aleph.outcomes import Failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from krea_aleph.durable import Enqueued
+    from krea_aleph.durable import Durable, Enqueued
 
 _LABEL: Final = "default"
 
@@ -64,7 +64,7 @@ def worker(
     where, common = where or Where(), common or Common()
     client: dict[str, Any] = {**session.options, **common.given()}
     client.pop("account", None)
-    if common.api_key_file is not None:
+    if common.api_key_file is not None and where.app is None:
         client["api_key"] = key_in(common.api_key_file)
     options: dict[str, Any] = {
         "accounts": {
@@ -144,7 +144,8 @@ def enqueue(
             raise ConfigError(message)
         rows = manifest.read(manifest_file, passthrough or ())
         with where.opened(given, **options) as app:
-            return _tell(session, app.enqueue_many(rows, account=account))
+            outcomes = app.enqueue_many(rows, account=account)
+            return _tell(session, outcomes, before=lambda: _look(session, app, account))
     if video is None or prompt is None:
         message = "what is to be enqueued?"
         raise ConfigError(message, hint="Name a VIDEO and a PROMPT, or a --manifest.")
@@ -158,11 +159,21 @@ def enqueue(
             output=output,
             options=item.get("options"),
         )
+        _look(session, app, account)
     session.out.result({"type": "enqueued", "intent": name}, name)
     return DONE
 
 
-def _tell(session: Session, outcomes: Iterator[Enqueued | Failed]) -> int:
+def _look(session: Session, app: Durable, account: str | None) -> None:
+    """Say so where jobs will wait for a worker of another kind than those that run."""
+    if app.has_worker(account) is False:
+        label = repr(account or _LABEL)
+        session.out.note(f"no worker that runs has the account {label}; jobs wait for one that has")
+
+
+def _tell(
+    session: Session, outcomes: Iterator[Enqueued | Failed], before: Callable[[], object]
+) -> int:
     """Tell what has become of each row, and how many there were of which."""
     new = known = failed = 0
     for outcome in outcomes:
@@ -175,6 +186,7 @@ def _tell(session: Session, outcomes: Iterator[Enqueued | Failed]) -> int:
         document = {"type": "enqueued", "intent": outcome.intent}
         more = {"index": outcome.index, "new": outcome.new}
         session.out.result({**document, **more}, outcome.intent)
+    before()
     code = FAILED if failed else DONE
     counts = {"new": new, "known": known, "failed": failed, "exit_code": code}
     text = f"{new} enqueued, {known} were there already, {failed} failed"

@@ -31,7 +31,7 @@ class AccountStatus:
         failed: Over without a result, for as long as that is remembered.
         parked: Of them, those of which a human must say which job they have become.
         rests: Why the account's submits are held up, if they are: the reason of an `Alert`.
-        words: What was said of that.
+        words: What was said of that; or that there is no worker for it.
     """
 
     account: str
@@ -51,7 +51,7 @@ class AccountStatus:
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """One worker that jobs are with.
+    """One worker that runs, or that jobs are with.
 
     Attributes:
         executor_id: Its name.
@@ -59,12 +59,14 @@ class WorkerStatus:
         alive: Whether its process runs; None where nobody can tell, because its program has
             launched the engine by itself.
         app_version: The version that its jobs belong to.
+        accounts: The labels that it has clients for, as far as it has said so.
     """
 
     executor_id: str
     running: int
     alive: bool | None
     app_version: str
+    accounts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +91,16 @@ class Status:
         if self.workers:
             words = {True: "yes", False: "no: start it again, or rescue its jobs", None: "unknown"}
             told: list[tuple[str, ...]] = [
-                (row.executor_id, str(row.running), words[row.alive], row.app_version)
+                (
+                    row.executor_id,
+                    str(row.running),
+                    words[row.alive],
+                    row.app_version,
+                    one_line(", ".join(row.accounts)),
+                )
                 for row in self.workers
             ]
-            text += "\n\n" + _table(("worker", "running", "alive", "version"), told)
+            text += "\n\n" + _table(("worker", "running", "alive", "version", "accounts"), told)
         return text
 
 

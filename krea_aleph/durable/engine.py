@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from krea_aleph import SQLiteStore
 from krea_aleph.durable.lifeline import CONNECT_SECONDS, DURABLY
-from krea_aleph.durable.postgres import PostgresStore
+from krea_aleph.durable.postgres import PostgresStore, advice_on, words_of
 from krea_aleph.errors import ConfigError, MissingExtraError, StoreError
 
 try:
@@ -69,8 +69,28 @@ def reaching_the_database() -> Generator[None]:
     try:
         yield
     except (SQLAlchemyError, OSError) as error:
-        words = " ".join(str(getattr(error, "orig", None) or error).split())
-        raise StoreError(f"the engine's database cannot be used: {words}") from error
+        cause = getattr(error, "orig", None) or error
+        message = f"the engine's database cannot be used: {words_of(cause)}"
+        raise StoreError(message, hint=advice_on(cause)) from error
+
+
+def _check_url(url: str) -> None:
+    """Refuse what is no address of a database, or of one that another process would not see.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    scheme, _, rest = url.partition(":")
+    hint = "Such as sqlite:///jobs.sqlite3 or postgresql://user@host/name."
+    if not url.startswith((_SQLITE, *_POSTGRES)):
+        if scheme == "sqlite":
+            name = rest.lstrip("/")
+            message = f"database_url: {url!r} needs three slashes, and a fourth for the root."
+            raise ConfigError(message, hint=f"Such as sqlite:///{name}.")
+        raise ConfigError(f"database_url: {scheme!r} is neither sqlite nor postgresql.", hint=hint)
+    if url.startswith(_SQLITE) and url.removeprefix(_SQLITE) in {"", ":memory:"}:
+        message = f"database_url: {url!r} names no file, and jobs are to outlive this process."
+        raise ConfigError(message, hint=hint)
 
 
 class Queues(NamedTuple):
@@ -92,12 +112,7 @@ class Engine:
     """
 
     def __init__(self, url: str, name: str) -> None:
-        if not url.startswith((_SQLITE, *_POSTGRES)):
-            scheme = url.partition(":")[0]
-            raise ConfigError(
-                f"database_url: {scheme!r} is neither sqlite nor postgresql.",
-                hint="Such as sqlite:///jobs.sqlite3 or postgresql://user@host/name.",
-            )
+        _check_url(url)
         if not _NAME.fullmatch(name):
             message = f"name: the engine refuses {name!r}."
             raise ConfigError(message, hint="3 to 256 of a-z, 0-9, - and _ are needed.")
@@ -109,14 +124,49 @@ class Engine:
         self._lock = threading.Lock()
 
     def store(self, part: str, **options: Any) -> SQLiteStore | PostgresStore:
-        """Return a store in the same database, or in a file beside that of SQLite."""
+        """Return a store in the same database, or in a file beside that of SQLite.
+
+        Raises:
+            ConfigError: There is no such folder.
+        """
+        self.check_folder()
         if self.on_sqlite:
             return SQLiteStore(f"{self._file}.{part}")
         return PostgresStore(self.url.replace("+psycopg", "", 1), **options)
 
+    @property
+    def missing(self) -> Path | None:
+        """The file of the database, where there is none."""
+        if not self.on_sqlite or "_client" in self.__dict__ or self._file.exists():
+            return None
+        return self._file
+
+    def check_folder(self) -> None:
+        """Refuse to begin a file in a folder that is not there: its name may be misspelt.
+
+        Raises:
+            ConfigError: It is not there.
+        """
+        if self.missing and not self._file.parent.is_dir():
+            message = f"database_url: there is no folder {str(self._file.parent)!r}."
+            raise ConfigError(message, hint="Make it, or check how it is spelt.")
+
     @contextmanager
-    def client(self) -> Generator[DBOSClient]:
-        """Give the engine's client, and make typed errors of what becomes of its calls."""
+    def client(self, *, new: bool = False) -> Generator[DBOSClient]:
+        """Give the engine's client, and make typed errors of what becomes of its calls.
+
+        Args:
+            new: Whether the file of an SQLite database is made where there is none.
+
+        Raises:
+            ConfigError: There is none.
+            StoreError: The database cannot be used.
+        """
+        self.check_folder()
+        if self.missing and not new:
+            message = f"database_url: there is no file {str(self.missing)!r}."
+            hint = "Check how it is spelt; whoever enqueues first, or works, makes it."
+            raise ConfigError(message, hint=hint)
         with reaching_the_database():
             with self._lock:
                 client = self._client
@@ -128,7 +178,7 @@ class Engine:
     @contextmanager
     def transaction(self) -> Generator[tuple[DBOSClient, sqlalchemy.Connection]]:
         """Give the engine's client, and a connection whose doings are one."""
-        with self.client() as client, self._connections.begin() as connection:
+        with self.client(new=True) as client, self._connections.begin() as connection:
             yield client, connection
 
     def count(self, *columns: str, running: bool = False) -> list[Any]:
@@ -203,8 +253,6 @@ class Engine:
 
     @cached_property
     def _client(self) -> DBOSClient:
-        if self.on_sqlite:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
         self._connections.connect().close()  # the engine would wait for it for ever
         DBOS.migrate(self.url)
         return DBOSClient(

@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from krea_aleph import Aleph
+from krea_aleph import Aleph, AsyncAleph
 from krea_aleph.durable import census, letters, orders, tasks
 from krea_aleph.durable.census import AccountStatus, Status, WorkerStatus
 from krea_aleph.durable.engine import JOB, SUBMIT, Engine
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from krea_aleph import AlephOptions, Media, SQLiteStore
     from krea_aleph.durable.postgres import PostgresStore
+    from krea_aleph.durable.roll import Entry
     from krea_aleph.durable.stages import Alert, Factory
     from krea_aleph.durable.tasks import Checks, Kept
     from krea_aleph.models import StrPath
@@ -333,15 +335,49 @@ class Durable:
             label = str(lane.queue_partition_key)
             row = accounts.setdefault(label, AccountStatus(label))
             row.rests, row.words = facts["why"], facts.get("words", "")
+        known = self._worker.known()
         for label, row in accounts.items():
             row.parked = len(self.store.find(label, ["parked"]))
-        workers = (
-            WorkerStatus(worker, count, self._worker.alive(worker), version)
-            for worker, version, count in self._engine.count(
-                "executor_id", "application_version", running=True
-            )
-        )
+            if (row.waiting or row.running) and not row.rests:
+                row.words = self._unserved(label, known)
+        rows = self._engine.count("executor_id", "application_version", running=True)
+        busy = [
+            WorkerStatus(worker, count, self._worker.alive(worker), version, _labels(known, worker))
+            for worker, version, count in rows
+        ]
+        names = {row.executor_id for row in busy}
+        idle = [
+            WorkerStatus(entry.worker, 0, alive=True, app_version=entry.version, accounts=entry[3])
+            for entry in known
+            if entry.alive and entry.worker not in names
+        ]
+        workers = sorted([*busy, *idle], key=lambda row: row.executor_id)
         return Status(tuple(accounts[label] for label in sorted(accounts)), tuple(workers))
+
+    def has_worker(self, account: str | None = None) -> bool | None:
+        """Tell whether a worker that runs has a client for an account.
+
+        Returns:
+            None where no worker runs, or nobody can tell, because the programs that work have
+            launched the engine by themselves.
+
+        Raises:
+            ConfigError: Nobody has the account.
+            StoreError: The database could not be used.
+        """
+        label, known = self._label(account), self._worker.known()
+        if not any(entry.alive for entry in known):
+            return None
+        if any(label in entry.accounts for entry in known if entry.alive):
+            return True
+        return None if self._worker.has_guests() else False
+
+    def _unserved(self, label: str, known: Iterable[Entry]) -> str:
+        """Say why nobody works for an account, if so."""
+        alive = [entry for entry in known if entry.alive]
+        if any(label in entry.accounts for entry in alive) or self._worker.has_guests():
+            return ""
+        return "no worker that runs has this account" if alive else "no worker runs"
 
     def rescue(self, executor_id: str | None = None) -> list[str]:
         """Give the jobs of dead workers to those that live, and return their intents.
@@ -354,9 +390,16 @@ class Durable:
 
         Raises:
             ConfigError: That worker is alive.
+            InvalidRequestError: There never was such a worker.
             StoreError: The database could not be used.
         """
         if executor_id is not None:
+            names = {str(name) for name, _ in self._engine.count("executor_id") if name}
+            names |= {entry.worker for entry in self._worker.known()}
+            if executor_id not in names:
+                told = ", ".join(map(repr, sorted(names))) or "none"
+                problem = f"there is no worker {executor_id!r}; known: {told}"
+                raise InvalidRequestError("executor_id", problem)
             return self._worker.rescue(executor_id)
         dead = {row.executor_id for row in self.status().workers if row.alive is False}
         return [intent for worker in sorted(dead) for intent in self._worker.rescue(worker)]
@@ -456,8 +499,11 @@ class Durable:
         version as there, and give each process an ``executor_id`` that stays.
 
         Raises:
+            ConfigError: There is no client factory.
             StoreError: The database, in which the queues are made, could not be used.
         """
+        _check_factories(self._factories)
+        self._worker.note_guests()
         self._worker.register(self._stages())
 
     def launch(self) -> None:
@@ -466,11 +512,12 @@ class Durable:
         What rests for want of a key or of credit is tried at once.
 
         Raises:
-            ConfigError: Somebody else works under this name, or on this SQLite file; or the engine
-                refuses the configuration.
+            ConfigError: Somebody else works under this name, or on this SQLite file; there is no
+                client factory; or the engine refuses the configuration.
             StoreError: The database could not be used.
         """
-        self._worker.launch(self._stages)
+        _check_factories(self._factories)
+        self._worker.launch(self._stages, self._labels)
         self._stopped.clear()
         self._try_now()
         if self._retention is not None:
@@ -535,10 +582,13 @@ class Durable:
         return account
 
     def _row(self, intent: str) -> WorkflowStatus:
+        problem = f"nobody has enqueued {intent!r}"
+        if self._engine.missing:
+            raise InvalidRequestError("intent", f"{problem}: there is no {self._engine.missing}")
         with self._engine.client() as client:
             row = _find(client, intent)
         if row is None or row.name != JOB:
-            raise InvalidRequestError("intent", f"nobody has enqueued {intent!r}")
+            raise InvalidRequestError("intent", problem)
         return row
 
     def _resting(self) -> list[tuple[WorkflowStatus, dict[str, Any]]]:
@@ -575,9 +625,35 @@ def _check(accounts: object, **numbers: float) -> None:
     if isinstance(accounts, str):
         message = "accounts: a mapping of labels to client factories is needed, or a list of labels"
         raise ConfigError(f"{message}, not a str.", hint=f"Such as [{accounts!r}].")
+    factories = accounts.items() if isinstance(accounts, Mapping) else ()
+    for label, factory in factories:
+        made = factory
+        while isinstance(made, partial):
+            made = made.func
+        wrong = isinstance(made, type) and not issubclass(made, AsyncAleph)
+        if wrong or not callable(made):
+            raise ConfigError(
+                f"accounts: what {label!r} has is no factory of an AsyncAleph.",
+                hint="Such as functools.partial(AsyncAleph, api_key=...); it is called with more.",
+            )
     for name, number in numbers.items():
         if number <= 0:
             raise ConfigError(f"{name}: {number} is too few.", hint="Leave it out.")
+
+
+def _labels(known: Iterable[Entry], worker: str) -> tuple[str, ...]:
+    return next((entry.accounts for entry in known if entry.worker == worker), ())
+
+
+def _check_factories(factories: Mapping[str, Factory]) -> None:
+    """Refuse to work for nobody.
+
+    Raises:
+        ConfigError: There is no client factory.
+    """
+    if not factories:
+        message = "accounts: whoever works needs a client factory for each label."
+        raise ConfigError(message, hint="Such as {'studio': functools.partial(AsyncAleph)}.")
 
 
 def _find(client: DBOSClient, intent: str) -> WorkflowStatus | None:

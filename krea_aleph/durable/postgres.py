@@ -400,11 +400,26 @@ def _as_store_error(place: str) -> Generator[None]:
     except psycopg.errors.UniqueViolation:
         raise
     except (psycopg.Error, ValueError) as error:
-        raise StoreError(f"the store {place!r} cannot be used: {_one_line(error)}") from error
+        message = f"the store {place!r} cannot be used: {words_of(error)}"
+        raise StoreError(message, hint=advice_on(error)) from error
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def words_of(error: BaseException) -> str:
+    """Return what a driver says on one line; what it asks back, the hint says."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return " ".join(line for line in lines if not line.startswith(_ASKS))
+
+
+def advice_on(error: BaseException) -> str | None:
+    """Return what to do about an error of the line to Postgres; None where that is not known."""
+    return _UNREACHABLE if isinstance(error, psycopg.OperationalError) else None
+
+
+_ASKS: Final = "Is the server running"
+_UNREACHABLE: Final = (
+    "Start the server, or check the host, the port, the user and the name of the database; then"
+    " call again."
+)
 
 
 _STORES: Final[weakref.WeakSet[PostgresStore]] = weakref.WeakSet()

@@ -17,9 +17,10 @@ from krea_aleph.durable.workflows import define
 from krea_aleph.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from krea_aleph.durable.engine import Engine
+    from krea_aleph.durable.roll import Entry
     from krea_aleph.durable.stages import Alert, Stages
 
 # Long enough for the answer to a request that pays.
@@ -72,6 +73,18 @@ class Worker:
                 self._names = Roll(store, self._engine.name)
             return self._names
 
+    def known(self) -> list[Entry]:
+        """Return the workers that have worked here, as far as they have said so."""
+        return self._roll.entries()
+
+    def has_guests(self) -> bool:
+        """Tell whether applications that launch the engine themselves have worked here."""
+        return self._roll.has_guests()
+
+    def note_guests(self) -> None:
+        """Note that this process is such an application."""
+        self._roll.note_guests()
+
     def alive(self, executor_id: str) -> bool | None:
         """Tell whether a worker lives; None where nobody can tell."""
         return self._roll.alive(self._place(executor_id))
@@ -109,7 +122,7 @@ class Worker:
         )
         jobs, lane = self._engine.queues
         every = self._settings.poll_interval
-        with self._engine.client() as client:
+        with self._engine.client(new=True) as client:
             client.register_queue(
                 jobs,
                 partition_concurrency=self._settings.slots,
@@ -125,8 +138,8 @@ class Worker:
                 application_name=self._engine.name,
             )
 
-    def launch(self, make_stages: Callable[[], Stages]) -> None:
-        """Begin to work.
+    def launch(self, make_stages: Callable[[], Stages], labels: Sequence[str]) -> None:
+        """Begin to work, for the accounts with some labels.
 
         Raises:
             ConfigError: Somebody else has the name or the file, or the engine refuses something.
@@ -139,6 +152,7 @@ class Worker:
             raise self._refusal(name)
         self._took = took
         try:
+            self._roll.sign(took, name, self._settings.app_version, labels)
             self._launch(name, make_stages())
         except BaseException:
             self.close()

@@ -84,7 +84,10 @@ def test_what_a_worker_says(
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as worker:
         while not (accounts := _status(krea)["accounts"])[0]["failed"] or not accounts[1]["rests"]:
             time.sleep(0.05)
-        krea("enqueue", URL, "rain", "--intent", "good", "-o", "a.mp4")
+        alone = krea("enqueue", URL, "snow", "--intent", "alien", "--account", "nobody")
+        assert "no worker that runs has the account 'nobody'; jobs wait for one" in alone.err
+        noted = krea("enqueue", URL, "rain", "--intent", "good", "-o", "a.mp4")
+        assert noted.err == ""
         while not _status(krea)["accounts"][0]["succeeded"]:
             time.sleep(0.05)
         second = [*command, "--executor-id", "second"]
@@ -184,6 +187,23 @@ def test_what_a_program_says_itself(
     monkeypatch.setenv("KREA_EXECUTOR_ID", "w")
     monkeypatch.setenv("KREA_DATABASE", DATABASE)
     assert krea("enqueue", URL, "snow", *app, "--account", "a").code == 0
+
+
+def test_a_database_that_nobody_has_made(krea: Any, tmp_path: Path) -> None:
+    """Looking for jobs in the wrong place is told, and leaves nothing there."""
+    for command in (("status",), ("rescue",), ("rescue", "w"), ("wake",), ("slots", "3")):
+        done = krea(*command, "--database", DATABASE)
+        assert done.code == 2, done
+        assert "there is no file" in done.err
+    assert "nobody has enqueued 'x'" in krea("result", "x", "--database", DATABASE).err
+    assert not list(tmp_path.glob("jobs*"))
+    done = krea("enqueue", URL, "snow", "--database", "sqlite:///no/jobs.sqlite3")
+    assert done.code == 2, done
+    assert "there is no folder" in done.err
+    krea("enqueue", URL, "snow", "--database", DATABASE)
+    done = krea("rescue", "w", "--database", DATABASE)
+    assert done.code == 2, done
+    assert "there is no worker 'w'" in done.err
 
 
 def test_what_cannot_be_enqueued(krea: Any, clip: str) -> None:

@@ -195,7 +195,8 @@ def test_what_cannot_work_is_not_enqueued(
     with pytest.raises(InvalidRequestError) as refused:
         app.enqueue(**{"video": CLIP, "prompt": "snow", **change})
     assert words in str(refused.value)
-    assert app.status().accounts[0].waiting == 0
+    app.enqueue(CLIP, "another one")
+    assert app.status().accounts[0].waiting == 1
 
 
 def test_an_account_that_nobody_knows(studio: Studio) -> None:
@@ -404,9 +405,20 @@ def test_two_who_enqueue_the_same(postgres: Server) -> None:
 # Configuration
 
 
+FACTORY = {"a": partial(AsyncAleph, api_key="k")}
 CONFIGS: list[tuple[dict[str, Any], str]] = [
     ({"name": "My App"}, "the engine refuses 'My App'"),
     ({"database_url": "mysql://x/y"}, "'mysql' is neither sqlite nor postgresql"),
+    ({"database_url": "sqlite://jobs.sqlite3"}, "'sqlite://jobs.sqlite3' needs three slashes"),
+    ({"database_url": "sqlite:jobs.sqlite3"}, "needs three slashes"),
+    ({"database_url": "sqlite:///"}, "'sqlite:///' names no file"),
+    ({"database_url": "sqlite:///:memory:"}, "names no file"),
+    ({"database_url": "sqlite:////no/such/jobs.sqlite3"}, "there is no folder '/no/such'"),
+    ({"accounts": {}}, "whoever works needs a client factory"),
+    ({"accounts": ["studio"]}, "whoever works needs a client factory"),
+    ({"accounts": {"a": AsyncAleph(api_key="k")}}, "what 'a' has is no factory"),
+    ({"accounts": {"a": Aleph}}, "what 'a' has is no factory"),
+    ({"accounts": {"a": partial(partial(Aleph), api_key="k")}}, "what 'a' has is no factory"),
     ({"database_url": "postgresql://x/y"}, "needs a name that stays the same"),
     ({"accounts": "studio"}, "not a str"),
     ({"output_dir": Path("s3://results/a")}, "output_dir: 's3:/results/a' is no path"),
@@ -424,8 +436,28 @@ def test_what_cannot_be_launched(
     """A configuration that cannot work is a ConfigError with a remedy."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=words) as refused:
-        Durable(**{"database_url": "sqlite:///x", **change}).launch()
+        Durable(**{"database_url": "sqlite:///x", "accounts": FACTORY, **change}).launch()
     assert refused.value.hint
+    assert not Path("x").exists()
+
+
+def test_a_database_that_nobody_has_made(tmp_path: Path) -> None:
+    """A name that is misspelt is no empty database; nothing is left behind by looking."""
+    with Durable(f"sqlite:///{tmp_path}/jobs.sqlite3", FACTORY) as app:
+        looks = (app.status, app.rescue, partial(app.rescue, "w"), app.wake, app.failures)
+        for look in (*looks, partial(app.set_slots, 3), partial(app.forget, older_than=1)):
+            with pytest.raises(ConfigError, match=r"there is no file '.*jobs\.sqlite3'"):
+                look()
+        for ask in (app.result, app.retry):
+            with pytest.raises(InvalidRequestError, match=r"has enqueued 'x': there is no .*jobs"):
+                ask("x")
+        assert not list(tmp_path.iterdir())
+        app.enqueue(CLIP, "snow")
+        assert app.status().accounts[0].waiting == 1
+    with Durable(f"sqlite:///{tmp_path}/no/jobs.sqlite3", FACTORY) as app:
+        with pytest.raises(ConfigError, match="there is no folder"):
+            app.enqueue(CLIP, "snow")
+        assert not (tmp_path / "no").exists()
 
 
 def test_what_the_engine_refuses(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -492,7 +524,8 @@ def test_two_workers_of_one_name(postgres: Server, monkeypatch: pytest.MonkeyPat
     """A name that somebody alive has is refused."""
     monkeypatch.setattr("krea_aleph.durable.worker._TAKING_SECONDS", 0.1)
     url = postgres.database()
-    with Durable(url, executor_id="w-0") as one, Durable(url, executor_id="w-0") as other:
+    named: Any = {"accounts": FACTORY, "executor_id": "w-0"}
+    with Durable(url, **named) as one, Durable(url, **named) as other:
         one.launch()
         with pytest.raises(ConfigError, match="another process that is alive works as 'w-0'"):
             other.launch()
@@ -501,11 +534,13 @@ def test_two_workers_of_one_name(postgres: Server, monkeypatch: pytest.MonkeyPat
 def test_a_database_that_is_not_there(tmp_path: Path) -> None:
     """Enqueueing, asking and working all say so, in the library's words."""
     url = f"postgresql://me:hunter2@/studio?host={tmp_path}"
-    with Durable(url, ["studio"], executor_id="w") as app:
+    with Durable(url, FACTORY, executor_id="w") as app:
         for ask in (app.status, partial(app.enqueue, CLIP, "snow"), app.launch, app.wake):
             with pytest.raises(StoreError, match="cannot be used") as failed:
                 ask()
             assert "hunter2" not in str(failed.value)
+            assert "Start the server, or check the host, the port" in failed.value.hint
+            assert "Is the server" not in str(failed.value)
 
 
 def test_an_application_that_launches_the_engine_itself(studio: Studio) -> None:
@@ -527,6 +562,7 @@ def test_an_application_that_launches_the_engine_itself(studio: Studio) -> None:
         DBOS.launch()
         assert _saved(app.result("shot-1", wait_timeout=60)).exists()
         assert app.status().workers == ()
+        assert app.has_worker() is None
     finally:
         app.close()
         DBOS.destroy(destroy_registry=True)
@@ -608,6 +644,33 @@ def test_a_label_that_the_worker_does_not_know(studio: Studio) -> None:
     later = studio.app({"studio": studio.client(), "new": studio.client()})
     later.launch()
     assert isinstance(later.result("shot-1", wait_timeout=60), Succeeded)
+
+
+def test_workers_and_whom_they_work_for(studio: Studio) -> None:
+    """One that is idle is shown, and what no worker has; a worker that there never was is told."""
+    app = studio.app(["studio", "other"])
+    app.enqueue(CLIP, "snow", account="other", intent="shot-1")
+    with pytest.raises(InvalidRequestError, match="there is no worker 'x'; known: none"):
+        app.rescue("x")
+    (other, none) = app.status().accounts
+    assert (other.words, none.words) == ("no worker runs", "")
+    assert app.has_worker("other") is None
+    with studio.app() as working:
+        working.launch()
+        _until(lambda: app.status().workers)
+        (worker,) = app.status().workers
+        assert (worker.executor_id, worker.alive, worker.accounts) == ("w", True, ("studio",))
+        assert app.has_worker("studio") is True
+        assert app.has_worker("other") is False
+        _until(lambda: app.status().accounts[0].rests == "account")
+        assert "knows no 'other'" in str(app.status())
+    (dead,) = app.status().workers
+    assert dead.alive is False
+    assert "no: start it again, or rescue its jobs" in str(app.status())
+    assert app.status().accounts[0].words != ""
+    with pytest.raises(InvalidRequestError, match="there is no worker 'x'; known: 'w'"):
+        app.rescue("x")
+    assert app.rescue("w") == ["shot-1"]
 
 
 def test_a_factory_that_makes_no_client(studio: Studio) -> None:
