@@ -114,7 +114,7 @@ def test_a_dead_workers_jobs_are_rescued(
         crew.start(0)
         assert crew.ended(0) == -signal.SIGKILL
         crew.until(lambda: crew.app.status().workers[0].alive is False)
-        assert "no: rescue its jobs" in str(crew.app.status())
+        assert "no: start it again, or rescue its jobs" in str(crew.app.status())
         crew.start(1)
         moved = crew.app.rescue()
         assert moved

@@ -413,7 +413,7 @@ CONFIGS: list[tuple[dict[str, Any], str]] = [
     ({"database_url": "sqlite:jobs.sqlite3"}, "needs three slashes"),
     ({"database_url": "sqlite:///"}, "'sqlite:///' names no file"),
     ({"database_url": "sqlite:///:memory:"}, "names no file"),
-    ({"database_url": "sqlite:////no/such/jobs.sqlite3"}, "there is no folder '/no/such'"),
+    ({"database_url": "sqlite:///no/such/jobs.sqlite3"}, r"there is no folder '.*/no/such'"),
     ({"accounts": {}}, "whoever works needs a client factory"),
     ({"accounts": ["studio"]}, "whoever works needs a client factory"),
     ({"accounts": {"a": AsyncAleph(api_key="k")}}, "what 'a' has is no factory"),
@@ -473,8 +473,9 @@ def test_two_processes_on_one_sqlite_file(studio: Studio) -> None:
     app = studio.app()
     app.launch()
     program = (
-        "import sys; from krea_aleph import ConfigError; from krea_aleph.durable import Durable\n"
-        "app = Durable(sys.argv[1], ['studio'])\n"
+        "import sys; from krea_aleph import AsyncAleph, ConfigError\n"
+        "from krea_aleph.durable import Durable\n"
+        "app = Durable(sys.argv[1], {'studio': AsyncAleph})\n"
         "app.enqueue('https://example.com/in.mp4', 'snow', intent='from-there')\n"
         "from krea_aleph.durable import worker; worker._TAKING_SECONDS = 0.1\n"
         "try: app.launch()\n"
@@ -695,6 +696,7 @@ def test_an_account_that_is_full(studio: Studio) -> None:
 def test_slots_change_while_workers_run(studio: Studio) -> None:
     """More at once from now on, for workers that run; and less than one is refused."""
     app = studio.app(slots=1)
+    app.enqueue(CLIP, "wish 0")
     with pytest.raises(ConfigError, match="no worker was ever started"):
         app.set_slots(2)
     app.launch()
@@ -713,7 +715,7 @@ def test_slots_change_while_workers_run(studio: Studio) -> None:
 def test_submits_are_not_as_rare_as_looks_for_work(studio: Studio) -> None:
     """One at a time, ten in the time between two looks; also on queues of an earlier release."""
     app = studio.app(poll_interval=1.0)
-    app.status()
+    app.enqueue(CLIP, "snow")
     with ExitStack() as opened:
         client = DBOSClient(system_database_url=studio.url)
         opened.callback(client.destroy)
