@@ -187,7 +187,7 @@ many and write this page:
     PYTHONPATH=tests/support .venv/bin/python -m weather --kills 300 --write
     PYTHONPATH=tests/support .venv/bin/python -m weather --inputs 200000 --write
 
-`scripts/test` plays 300 runs, kills one program of each sort, and reads some thousand answers and
+`scripts/test` plays 120 runs, kills one program of each sort, and reads some thousand answers and
 webhooks; `scripts/test --long` does all of it.
 
 Runs are drawn by a seed and not by hypothesis, because they are counted, are many, and take their
