@@ -78,8 +78,8 @@ class Where:
             if not isinstance(found, Durable):
                 raise ConfigError(f"--app: {self.app!r} is no krea_aleph.durable.Durable.")
         elif self.database is None:
-            message = "where are the jobs?"
-            raise ConfigError(message, hint="Name a --database, or set KREA_DATABASE.")
+            hint = "Name a --database, such as sqlite:///jobs.sqlite3, or set KREA_DATABASE."
+            raise ConfigError("where are the jobs?", hint=hint)
         else:
             found = Durable(self.database, name=self.name or _NAME, **options)
         with found:
