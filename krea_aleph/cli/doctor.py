@@ -18,10 +18,11 @@ from urllib.parse import urlsplit
 from cyclopts import Parameter
 
 from krea_aleph import __version__, contract
+from krea_aleph.cli import stores
 from krea_aleph.cli.exits import DONE, FAILED
 from krea_aleph.cli.folders import problem_with
 from krea_aleph.cli.params import Common, Keeping
-from krea_aleph.cli.session import Session, state_folder, store_path
+from krea_aleph.cli.session import Session
 from krea_aleph.errors import KreaError, one_line
 
 TYPE_CHECKING = False
@@ -92,7 +93,7 @@ def _looked(
     yield _contract()
     yield from _account(session, common, keeping, send_key=send_key)
     yield _disk("disk", Path.cwd(), "Results are saved here unless --output says otherwise.")
-    yield _disk("state", state_folder(), "Name another file with --store.")
+    yield _disk("state", stores.state_folder(), "Name another file with --store.")
 
 
 def _account(
@@ -236,24 +237,23 @@ def _key_works(aleph: Aleph, *, send_key: bool) -> Check:
 
 def _store(keeping: Keeping, aleph: Aleph) -> Check:
     """Look into the store of submits, if there is one: looking makes none."""
-    from krea_aleph import SQLiteStore  # noqa: PLC0415 - help needs none
-
-    path = store_path(keeping, aleph.base_url)
-    if not path.exists():
+    path = stores.path_of(keeping.store, aleph.base_url)
+    in_file = not stores.is_database(keeping.store)
+    if in_file and not path.exists():
         problem = problem_with(path.parent)
         if problem:
-            found = f"{path} cannot be made: {problem}"
-            return Check("store", "fail", found, "Name another file with --store.")
+            return Check("store", "fail", f"{path} cannot be made: {problem}", stores.ANOTHER)
         return Check("store", "ok", f"{path}: none yet")
+    name = str(path) if in_file else "in Postgres"
     try:
-        with SQLiteStore(path) as store:
+        with stores.opened(keeping.store, aleph.base_url) as store:
             still = store.find(aleph.account, _OPEN)
     except KreaError as error:
         return Check("store", "fail", one_line(str(error.args[0])), error.hint)
     if still:
-        found = f"{path}: {len(still)} submits without an answer"
+        found = f"{name}: {len(still)} submits without an answer"
         return Check("store", "warn", found, "krea-aleph recover finds what became of them.")
-    return Check("store", "ok", str(path))
+    return Check("store", "ok", name)
 
 
 def _disk(name: str, folder: Path, advice: str) -> Check:

@@ -8,15 +8,13 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from krea_aleph.cli.params import Keeping
-from krea_aleph.cli.session import Session, store_path
+from krea_aleph.cli import stores
+from krea_aleph.cli.session import Session
 from krea_aleph.errors import InvalidRequestError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from krea_aleph.store import Store
-
-_POSTGRES = ("postgresql://", "postgres://")
 
 Exists = Annotated[
     Literal["error", "replace", "keep"],
@@ -102,27 +100,24 @@ def _opened(
     session: Session, store: str | None, base_url: str | None, closing: ExitStack
 ) -> Store | None:
     """Open the store, if there is one; one that somebody has named has to be there."""
-    if store is not None and store.startswith(_POSTGRES):
-        from krea_aleph.durable import PostgresStore  # noqa: PLC0415 - an extra
-
-        return closing.enter_context(PostgresStore(store))
-    path = Path(store) if store is not None else _usual_path(session, base_url)
-    if not path.is_file():
-        if store is not None:
-            raise InvalidRequestError("--store", f"{store!r} is no file")
-        session.out.note(f"nothing was written down yet at {str(path)!r}: no jobs are known")
-        return None
-    from krea_aleph import SQLiteStore  # noqa: PLC0415 - not for help
-
-    return closing.enter_context(SQLiteStore(path))
+    server = base_url or ""
+    if not stores.is_database(store):
+        server = server if store is not None else _server(session, base_url)
+        path = stores.path_of(store, server)
+        if not path.is_file():
+            if store is not None:
+                raise InvalidRequestError("--store", f"{store!r} is no file")
+            session.out.note(f"nothing was written down yet at {str(path)!r}: no jobs are known")
+            return None
+    return closing.enter_context(stores.opened(store, server))
 
 
-def _usual_path(session: Session, base_url: str | None) -> Path:
-    """Return where the submits to a server are written down if nobody says otherwise."""
+def _server(session: Session, base_url: str | None) -> str:
+    """Return the server that submits are made at if nobody says otherwise."""
     from krea_aleph import Aleph  # noqa: PLC0415 - not for help
 
     options: Any = {**session.options, "api_key": lambda: ""}  # nobody asks for it
     if base_url is not None:
         options["base_url"] = base_url
     with Aleph(**options) as aleph:
-        return store_path(Keeping(), aleph.base_url)
+        return aleph.base_url

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass, fields, make_dataclass
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from cyclopts import Group, Parameter
@@ -87,11 +86,12 @@ class Keeping:
     """Where it is written down what was submitted."""
 
     store: Annotated[
-        Path | None,
+        str | None,
         Parameter(
             env_var=_ENVIRONMENT["store"],
             metavar="FILE",
-            help="Where submits are written down; default: a file in the state folder.",
+            help="Where submits are written down, a file or a postgresql:// URL; default: a file in"
+            " the state folder.",
         ),
     ] = None
     exclusive: Annotated[
@@ -248,6 +248,5 @@ def words_again(given: Common | Keeping) -> list[str]:
     return found
 
 
-def _environment(name: str) -> Any:
-    value = os.environ.get(_ENVIRONMENT.get(name, ""))
-    return Path(value) if value and name == "store" else value
+def _environment(name: str) -> str | None:
+    return os.environ.get(_ENVIRONMENT.get(name, ""))

@@ -9,9 +9,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from krea_aleph.cli import failures, words
+from krea_aleph.cli import failures, stores, words
 from krea_aleph.cli.commands import joined, program
 from krea_aleph.cli.params import Common, Keeping, Patience, words_again
 from krea_aleph.errors import (
@@ -42,7 +41,6 @@ _FORGOTTEN: Final = (
     "The server does not know the job that the same command has started before. --new starts"
     " another one."
 )
-_OTHER_STORE: Final = "Name another file with --store."
 _LOGGER: Final = logging.getLogger("krea_aleph")
 
 
@@ -89,7 +87,7 @@ class Session:
         **options: Any,
     ) -> Generator[Aleph]:
         """Open the client that a command needs, with the store if it submits."""
-        from krea_aleph import Aleph, SQLiteStore  # noqa: PLC0415 - help needs no client
+        from krea_aleph import Aleph  # noqa: PLC0415 - help needs no client
 
         self._common, self._keeping = common, keeping
         with ExitStack() as closing:
@@ -109,8 +107,8 @@ class Session:
             aleph = closing.enter_context(Aleph(**configured))
             if keeping is not None:
                 with _nothing_sent():
-                    path = _made(store_path(keeping, aleph.base_url))
-                    self._store = store = closing.enter_context(SQLiteStore(path))
+                    store = closing.enter_context(stores.opened(keeping.store, aleph.base_url))
+                self._store = store
                 aleph = aleph.with_options(store=store, exclusive=keeping.exclusive)
             yield aleph
 
@@ -279,7 +277,7 @@ def _nothing_sent() -> Generator[None]:
     try:
         yield
     except StoreError as error:
-        hint = error.hint or _OTHER_STORE
+        hint = error.hint or stores.ANOTHER
         raise ConfigError(str(error.args[0]), hint=hint) from error
 
 
@@ -309,29 +307,3 @@ def key_in(path: str) -> str:
     if not text.strip():
         raise ConfigError(f"--api-key-file: {path!r} is empty.")
     return text.strip()
-
-
-def store_path(keeping: Keeping, base_url: str) -> Path:
-    """Return where submits to a server are written down: jobs of one are unknown to another."""
-    if keeping.store is not None:
-        return keeping.store
-    host = urlsplit(base_url).netloc
-    name = "".join(sign if sign.isalnum() or sign in ".-" else "_" for sign in host)
-    return state_folder() / f"{name}.sqlite3"
-
-
-def _made(path: Path) -> Path:
-    """Make the folder of a store, and return the store's path."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        message = f"the folder {str(path.parent)!r} cannot be made: {error.strerror}."
-        raise StoreError(message, hint=_OTHER_STORE) from error
-    return path
-
-
-def state_folder() -> Path:
-    """Return the folder for what must outlive the command, where this system has it."""
-    from platformdirs import user_state_path  # noqa: PLC0415 - few commands need it
-
-    return user_state_path("krea-aleph", appauthor=False)

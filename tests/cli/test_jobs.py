@@ -349,7 +349,7 @@ def test_a_state_folder_that_cannot_be_made_is_told(
     done = krea("submit", URL, "snow")
     assert done.code == 2
     assert "cannot be made: Not a directory" in done.err
-    assert "hint:      Name another file with --store." in done.err
+    assert "hint:      Name another one with --store." in done.err
     assert krea.emulator.accepted == 0
 
 

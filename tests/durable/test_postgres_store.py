@@ -19,7 +19,7 @@ import pytest
 from krea_aleph import Aleph, ConfigError, Record, StoreError
 from krea_aleph.cli import main
 from krea_aleph.durable import Durable, PostgresStore
-from krea_aleph.emulator import Emulator
+from krea_aleph.emulator import Emulator, Fault
 from postgres import Server, postgres_server, query
 
 LIVE = """
@@ -299,3 +299,32 @@ def test_the_report_of_a_folder(
     assert main(["report", str(tmp_path), "--store", dsn]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "report.html")
     assert "make it snow" in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_commands_write_submits_down_in_a_database(
+    dsn: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`--store URL` of any command is this store: what is open there is found and decided."""
+    monkeypatch.chdir(tmp_path)
+    with Emulator(render=False) as emulator:
+        monkeypatch.setenv("KREA_API_KEY", emulator.key)
+        monkeypatch.setenv("KREA_BASE_URL", emulator.base_url)
+        monkeypatch.setenv("KREA_STORE", dsn)
+        submit = ["submit", "https://example.com/in.mp4", "snow", "--intent", "shot-1"]
+        emulator.fault(Fault(operation="create_aleph_job", drop="after"))
+        assert main(submit) == 5
+        assert main(["doctor", "--json"]) in {0, 3}
+        assert "1 submits without an answer" in capsys.readouterr().out
+        job = emulator.jobs[0].id
+        assert main(["recover", "shot-1", "--adopt", job]) == 0
+        assert main(submit) == 0
+        assert job in capsys.readouterr().out
+        assert emulator.accepted == 1
+    with PostgresStore(dsn) as store:
+        found = store.read("default", "shot-1")
+        assert found is not None
+        assert found.job_id == job
+    assert list(tmp_path.iterdir()) == []
