@@ -192,7 +192,7 @@ def submit(
     store: Store,
     wanted: Record,
     make: Callable[[str], Steps[Request]],
-    post: Callable[[Request, Mark], Steps[Job]],
+    post: Callable[[Request, Mark, Callable[[], Steps[None]]], Steps[Job]],
 ) -> Steps[Job]:
     """Start the job of an intent, unless it was started already.
 
@@ -250,7 +250,7 @@ def _submit_claimed(
     config: Config,
     mine: Claim,
     make: Callable[[str], Steps[Request]],
-    post: Callable[[Request, Mark], Steps[Job]],
+    post: Callable[[Request, Mark, Callable[[], Steps[None]]], Steps[Job]],
 ) -> Steps[Job]:
     found = yield from _find_claimed(config, mine)
     if found is not None:
@@ -259,7 +259,19 @@ def _submit_claimed(
     yield from take_turn(config, mine)
     mark = yield from take_mark(config)
     yield from call(partial(mine.write, phase="posting", mark=mark.dump()))
-    return (yield from _post(config, mine, partial(post, request, mark)))
+    return (yield from _post(config, mine, partial(post, request, mark, partial(_hold, mine))))
+
+
+def _hold(mine: Claim) -> Steps[None]:
+    """Make sure that an intent is still one's own.
+
+    While a refused request waits to be sent again, its process may be cut off from the store for so
+    long that another takes it for dead.
+
+    Raises:
+        StoreError: Somebody else has it, or that cannot be told.
+    """
+    yield from call(partial(mine.write, phase="posting"))
 
 
 def _resolve_in_turn(config: Config, mine: Claim) -> Steps[Job | None]:

@@ -207,11 +207,25 @@ def sign_all(config: Config, prepared: Prepared) -> Steps[dict[Pending, str]]:
 
 
 def _post(
-    config: Config, checked: Checked, request: Request, mark: Mark | None, *, patient: bool
+    config: Config,
+    checked: Checked,
+    request: Request,
+    mark: Mark | None,
+    claim: Callable[[], Steps[None]] | None = None,
+    *,
+    patient: bool,
 ) -> Steps[Job]:
     """Send the paid request once, and again only after it has surely started nothing.
 
     Krea has no idempotency key: every accepted request is a job that is billed when it completes.
+
+    Args:
+        config: The client's.
+        checked: The request, as it was looked at.
+        request: The request that pays.
+        mark: What the server showed before it.
+        claim: Makes sure, before it is sent again, that nobody else has taken the intent meanwhile.
+        patient: Whether a 429 is worth a wait.
 
     Raises:
         SubmitUncertainError: It may have been accepted.
@@ -229,6 +243,8 @@ def _post(
         if isinstance(answer, RateLimitError) and not patient:
             raise answer
         yield from patience.pause_or_raise(answer)
+        if claim is not None:
+            yield from claim()
 
 
 def _noting(config: Config, sending: Steps[T]) -> Steps[T]:

@@ -8,6 +8,7 @@ import pickle
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from krea_aleph import (
     Record,
     RetryPolicy,
     SQLiteStore,
+    StoreError,
     SubmitUncertainError,
 )
 from krea_aleph.emulator import Emulator, Fault
@@ -378,7 +380,6 @@ def test_somebody_who_takes_too_long_is_not_waited_for(
     studio.submit(CLIP, "night", intent="shot-0")
     record = store.read("default", "shot-0")
     assert record is not None
-    from dataclasses import replace  # noqa: PLC0415
 
     checked = studio.check(CLIP, "night")
     busy = replace(
@@ -418,6 +419,27 @@ def test_a_store_that_fails_stops_before_paying(
     with pytest.raises(StoreError):
         studio.submit(CLIP, "night", intent="shot-1")
     assert emulator.accepted == 0
+
+
+def test_an_intent_that_is_taken_while_a_refusal_is_waited_out(
+    open_client: Any, store: SQLiteStore, emulator: Emulator
+) -> None:
+    """Whoever was taken for dead meanwhile sends nothing more: the other one is at it."""
+
+    def take(event: Event) -> None:
+        if event.kind == "request" and event.attributes.get("status") == 429:
+            found = store.read("default", "shot-1")
+            assert found is not None
+            assert store.write(replace(found, holder="somebody:else")) is not None
+
+    studio = open_client(store=store, on_event=take)
+    emulator.fault(Fault(operation=CREATE, status=429, times=1))
+    with pytest.raises(StoreError, match="was written by somebody else"):
+        studio.submit(CLIP, "snow", intent="shot-1")
+    assert emulator.accepted == 0
+    found = store.read("default", "shot-1")
+    assert found is not None
+    assert found.holder == "somebody:else"
 
 
 def test_a_busy_server_is_retried_under_the_same_claim(
