@@ -47,6 +47,12 @@ class Secret:
     def __repr__(self) -> str:
         return "Secret(...)"
 
+    def __len__(self) -> int:
+        return len(self._value)
+
+    def __bool__(self) -> bool:
+        return True
+
     def __reduce__(self) -> str:
         raise TypeError("a key does not pickle and is not copied")
 
@@ -113,11 +119,11 @@ class _Blotting(logging.Filter):
             told = record.getMessage()
         except (TypeError, ValueError):  # logging itself says what is wrong with such a line
             return True
-        for known in _KNOWN.valuerefs():
-            secret = known()
-            if secret is not None and secret.stands_in(told):
-                record.msg = told = secret.blot(told)
-                record.args = ()
+        known = [secret for reference in _KNOWN.valuerefs() if (secret := reference()) is not None]
+        standing = [secret for secret in known if secret.stands_in(told)]
+        for secret in sorted(standing, key=len, reverse=True):  # one may be a part of another
+            record.msg = told = secret.blot(told)
+            record.args = ()
         return True
 
 

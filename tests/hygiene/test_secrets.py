@@ -308,6 +308,15 @@ def test_logs_of_the_libraries_beneath(
     assert "Bearer ***" in caplog.text
 
 
+def test_a_key_that_begins_like_another_one() -> None:
+    """Whichever key is known first, nothing is left of the longer one."""
+    shorter, kept = Secret(KEY[:3]), Secret(KEY)
+    record = logging.LogRecord("x", 10, "", 1, "a %s and %s", (KEY, KEY[:3]), None)
+    assert logging.getLogger("httpcore.http11").filters[0].filter(record)  # type: ignore[union-attr]
+    assert record.getMessage() == "a *** and ***"
+    assert shorter is not kept
+
+
 def test_lines_of_the_log_that_are_left_alone() -> None:
     """Only a line with a key of ours is changed; one that cannot be written stays as it is."""
     kept = Secret(KEY)
