@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from krea_aleph._exchange import tell
 from krea_aleph._steps import call
-from krea_aleph.errors import KreaError, StoreError
+from krea_aleph.errors import KreaError
 from krea_aleph.notes import place_text, write_end
 
 TYPE_CHECKING = False
@@ -71,13 +71,16 @@ def note_end(
     path: Place | None = None,
     error: KreaError | None = None,
 ) -> Steps[None]:
-    """Write down how an attempt has ended. What was paid for is there also when that fails."""
+    """Write down how an attempt has ended. What was paid for is there also when that fails.
+
+    Nothing depends on it, and so no error of it is worth a result.
+    """
     if config.store is None:
         return
     end = partial(write_end, config.store, config.account, intent, job=job, path=path, error=error)
     try:
         yield from call(end)
-    except StoreError as problem:
+    except Exception as problem:  # noqa: BLE001 - whatever it is, the job comes first
         job_id = None if job is None else job.id
         yield from tell(config, "store_failed", job_id=job_id, error=type(problem).__name__)
 

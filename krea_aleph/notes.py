@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
+from krea_aleph.errors import IntentBusyError, IntentConflictError
 from krea_aleph.models import ObjectAddress
 
 TYPE_CHECKING = False
@@ -29,8 +30,11 @@ _LONGEST_TEXT: Final = 1000
 _LONGEST_MESSAGE: Final = 2000
 _LONGEST_OPTIONS: Final = 2000
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_IN_TEXT: Final = re.compile(r"(\bhttps?://[^\s?#'\"<>]+)[?#][^\s'\"<>]*", re.IGNORECASE)
+# It looks at no letter twice: words of servers may be of any length.
+_IN_TEXT: Final = re.compile(r"://[^\s'\"<>]*")
 _USER: Final = re.compile(r"//[^\s/@]*@")
+_QUERY: Final = re.compile(r"[?#]")
+_TRIES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,8 @@ def asked(body: Mapping[str, Any], video: str, prompt: str, output: Place | None
         options = dict.fromkeys(options, "…")
     words = str(body.get(prompt) or "")
     where = None if output is None else place_text(output)
-    return Note(_plain(str(body.get(video) or "")), _cut(words), options, where).dump()
+    clip = _plain(str(body.get(video) or ""))
+    return Note(clip, _cut(_closed(words)), options, where).dump()
 
 
 def given(file: Any) -> str:
@@ -109,7 +114,7 @@ def given(file: Any) -> str:
     if isinstance(file, (str, os.PathLike)):
         return _text(os.path.abspath(os.fsdecode(file)))  # noqa: PTH100 - links stay what they are
     name = getattr(file, "name", None)
-    return _text(name) if isinstance(name, str) else "a stream"
+    return _closed(_text(name)) if isinstance(name, str) else "a stream"
 
 
 def begun(note: str | None, job: Job) -> str:
@@ -129,6 +134,9 @@ def write_end(
 ) -> None:
     """Write down how it ended, if it was begun; once for each end. This blocks, briefly.
 
+    What goes wrong once the result has been saved is no end: the job stays done. Neither is the
+    refusal of another request, or of a second one, under the same intent.
+
     Args:
         store: Where.
         account: The label of the account.
@@ -141,7 +149,12 @@ def write_end(
     Raises:
         StoreError: It could not be written down.
     """
-    while (record := store.read(account, intent)) is not None:
+    if isinstance(error, (IntentBusyError, IntentConflictError)):
+        return
+    for _ in range(_TRIES):
+        record = store.read(account, intent)
+        if record is None or (error is not None and record.path is not None):
+            return
         ended = _ended(record, job, path, error, output)
         if record == ended or store.write(ended) is not None:
             return
@@ -175,7 +188,7 @@ def _told(error: KreaError) -> dict[str, str]:
 
 
 def _message(text: str) -> str:
-    return _text(_IN_TEXT.sub(r"\1", _USER.sub("//", text)))[:_LONGEST_MESSAGE]
+    return _text(_closed(text))[:_LONGEST_MESSAGE]
 
 
 def place_text(path: StrPath | Place) -> str:
@@ -195,7 +208,12 @@ def _plain(value: Any) -> Any:
         return value
     if value[:5].lower() == "data:":
         return value[:40].partition(",")[0]
-    return _cut(_address(value) if _SCHEME.match(value) else value)
+    return _cut(_address(value) if _SCHEME.match(value) else _closed(value))
+
+
+def _closed(text: str) -> str:
+    """Return text whose addresses end before their queries, and have no passwords."""
+    return _IN_TEXT.sub(lambda found: _QUERY.split(found[0], 1)[0], _USER.sub("//", text))
 
 
 def _address(url: str) -> str:

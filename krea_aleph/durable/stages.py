@@ -190,14 +190,14 @@ class Stages:
 
         It is the engine that knows how it has ended; what cannot be written down is only not shown.
         """
-        job = Job.from_json(known["job"]) if "job" in known else None
-        error = load_error(verdict["failed"]) if "failed" in verdict else None
-        path = verdict["saved"]["path"] if "saved" in verdict else None
-        where = None if task.output is None else place_in(self._output_dir, task.output)
-        end = partial(write_end, self._store, task.account, task.intent, job=job, path=path)
         try:
+            job = Job.from_json(known["job"]) if "job" in known else None
+            error = load_error(verdict["failed"]) if "failed" in verdict else None
+            path = verdict["saved"]["path"] if "saved" in verdict else None
+            where = None if task.output is None else place_in(self._output_dir, task.output)
+            end = partial(write_end, self._store, task.account, task.intent, job=job, path=path)
             await asyncio.to_thread(end, error=error, output=where)
-        except StoreError as problem:
+        except Exception as problem:  # noqa: BLE001 - whatever it is, the job comes first
             LOGGER.warning("how %r has ended is not written down: %s", task.intent, problem)
         return verdict
 

@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from krea_aleph import JobRejectedError, SQLiteStore, StoreError, SubmitUncertainError
+from krea_aleph import (
+    IntentConflictError,
+    JobRejectedError,
+    SQLiteStore,
+    StoreError,
+    SubmitUncertainError,
+)
 from krea_aleph.emulator import Emulator, Fault
 from krea_aleph.notes import Note
 
@@ -111,6 +117,38 @@ def test_notes_break_nothing(open_client: Any, tmp_path: Path) -> None:
         saved = aleph.transform(URL, "snow", tmp_path / "out.mp4", intent="shot")
     assert saved.path == tmp_path / "out.mp4"
     assert [event.kind for event in events].count("store_failed") == 2
+
+
+class Strange(SQLiteStore):
+    """A store whose errors are no StoreError, as one of somebody else's may have."""
+
+    def write(self, record: Any) -> Any:
+        """Write it, or fail."""
+        if record.path is not None:
+            raise RuntimeError("no such table")
+        return super().write(record)
+
+
+def test_no_error_of_a_note_is_worth_a_result(open_client: Any, tmp_path: Path) -> None:
+    """Whatever a store raises when a note is written, the paid result is handed out."""
+    events: list[Any] = []
+    with Strange(tmp_path / "jobs.sqlite3") as store:
+        aleph = open_client(store=store, on_event=events.append)
+        saved = aleph.transform(URL, "snow", tmp_path / "out.mp4", intent="shot")
+    assert saved.path == tmp_path / "out.mp4"
+    assert "store_failed" in [event.kind for event in events]
+
+
+def test_a_second_call_does_not_make_a_done_job_fail(
+    open_client: Any, store: SQLiteStore, tmp_path: Path
+) -> None:
+    """Another request under the same intent is refused, and the note says what it said."""
+    aleph = open_client(store=store)
+    aleph.transform(URL, "snow", tmp_path / "out.mp4", intent="shot")
+    before = note_of(store, "shot")
+    with pytest.raises(IntentConflictError):
+        aleph.transform(URL, "rain", tmp_path / "rain.mp4", intent="shot")
+    assert note_of(store, "shot") == before
 
 
 def test_the_end_is_one_write(open_client: Any, store: SQLiteStore, tmp_path: Path) -> None:

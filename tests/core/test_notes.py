@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -10,7 +11,16 @@ from typing import Any
 
 import pytest
 
-from krea_aleph import Job, JobRejectedError, Record, SQLiteStore
+from krea_aleph import (
+    IntentBusyError,
+    IntentConflictError,
+    InvalidRequestError,
+    Job,
+    JobRejectedError,
+    KreaError,
+    Record,
+    SQLiteStore,
+)
 from krea_aleph.models import ObjectAddress
 from krea_aleph.notes import Note, asked, begun, given, write_end
 
@@ -56,6 +66,20 @@ def test_a_note_has_no_signature() -> None:
     assert note.options == {"references": [{"uri": clean}], "image": "data:image/png"}
     assert given(SIGNED) == clean
     assert noted(body(init_video="https://[broken?secret=1")).video == "https://[broken"
+    note = noted(body(prompt=f"like {SIGNED} in rain", style=f"(see {SIGNED})"))
+    assert note.prompt == f"like {clean} in rain"
+    assert note.options == {"style": f"(see {clean}"}
+    stream = BytesIO()
+    stream.name = SIGNED  # type: ignore[attr-defined]
+    assert given(stream) == clean
+
+
+def test_words_of_any_length_are_read_once() -> None:
+    """A message that is made of beginnings of addresses takes no more time than another."""
+    began = time.process_time()
+    note = noted(body(prompt="https://" * 200_000))
+    assert time.process_time() - began < 5
+    assert note.prompt == ("https://" * 125)
 
 
 def test_a_note_is_never_long() -> None:
@@ -106,6 +130,42 @@ def test_a_failure_is_written_with_its_answers(store: SQLiteStore) -> None:
     assert found.error["charged"] == error.charged
     assert found.error["hint"] == error.hint
     assert (found.status, found.output) == ("failed", "s3://films/a.mp4")
+
+
+def test_what_has_been_saved_stays_done(store: SQLiteStore, tmp_path: Path) -> None:
+    """A call that goes wrong afterwards is no end of a job whose result is there."""
+    store.write(Record("default", "shot", "f", note=asked(body(), "init_video", "prompt", None)))
+    write_end(store, "default", "shot", job=job(), path=tmp_path / "out.mp4")
+    before = store.noted()
+    write_end(store, "default", "shot", error=InvalidRequestError("output", "it exists"))
+    assert store.noted() == before
+
+
+@pytest.mark.parametrize(
+    "error", [IntentConflictError("shot", ("prompt",)), IntentBusyError("busy")], ids=repr
+)
+def test_another_request_says_nothing_of_this_one(store: SQLiteStore, error: KreaError) -> None:
+    """Whoever is refused an intent that stands for something else has not ended that."""
+    store.write(Record("default", "shot", "f", note=asked(body(), "init_video", "prompt", None)))
+    before = store.noted()
+    write_end(store, "default", "shot", error=error)
+    assert store.noted() == before
+
+
+class Busy(SQLiteStore):
+    """A store in which somebody else has always written meanwhile."""
+
+    def write(self, record: Record) -> Record | None:
+        """Write nothing, once it has been begun."""
+        return None if self.noted() else super().write(record)
+
+
+def test_nobody_tries_for_ever_to_write_a_note(tmp_path: Path) -> None:
+    """The result is handed out although the note never gets its turn."""
+    with Busy(tmp_path / "jobs.sqlite3") as store:
+        store.write(Record("default", "shot", "f", note=begun(None, job("queued"))))
+        write_end(store, "default", "shot", job=job(), path=tmp_path / "out.mp4")
+        assert store.noted()[0].path is None
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "[1]", '{"video": 5, "x": 1, "error": "words"}'])
