@@ -20,15 +20,16 @@ _HEAD: Final = 8
 _LARGEST_BOX: Final = 1 << 16
 _MOST_BOXES: Final = 4096
 _LONGEST: Final = 1.0
+_FEW: Final = 10  # one of so many
 
 
 def frame_seconds(path: Path) -> float | None:
-    """Return for how long a frame is shown, the shortest where they differ; None if unknown."""
+    """Return for how long a frame is shown, a short one where they differ; None if unknown."""
     try:
         with path.open("rb") as file:
             end = file.seek(0, 2)
             found = [_of_track(file, *media) for media in _inner(file, 0, end, (b"moov", *_WAY))]
-    except (OSError, ValueError, struct.error):
+    except (OSError, ValueError, LookupError, struct.error):
         return None
     known = [seconds for seconds in found if seconds is not None and 0 < seconds <= _LONGEST]
     return min(known, default=None)
@@ -45,10 +46,21 @@ def _of_track(file: IO[bytes], begin: int, end: int) -> float | None:
         entries = _content(file, *table)
         (count,) = struct.unpack_from(">I", entries, 4)
         known = min(count, (len(entries) - _HEAD) // _HEAD)
-        deltas = [struct.unpack_from(">I", entries, 12 + 8 * n)[0] for n in range(known)]
-        shortest = min(filter(None, deltas), default=0)
-        return shortest / scale if scale and shortest else None
+        found = (struct.unpack_from(">II", entries, _HEAD * (n + 1)) for n in range(known))
+        length = _usual(sorted((length, frames) for frames, length in found if length))
+        return length / scale if scale and length else None
     return None
+
+
+def _usual(lengths: list[tuple[int, int]]) -> int:
+    """Return the shortest of lengths that not only few have: recorders slip now and then."""
+    few = sum(frames for _, frames in lengths) / _FEW
+    passed = 0
+    for length, frames in lengths:
+        passed += frames
+        if passed > few:
+            return length
+    return 0
 
 
 def _inner(

@@ -45,7 +45,7 @@ class Row:
     @property
     def there(self) -> bool:
         """Whether the restyled clip is there."""
-        return self.path is not None and self.path.is_file()
+        return self.path is not None and os.path.isfile(self.path)  # noqa: PTH113 - as below
 
     @property
     def status(self) -> str:
@@ -123,6 +123,8 @@ def told(row: Row, folder: Path, page: Path) -> dict[str, Any]:
     """Return what the page's script has to know of a row; names are text, links are addresses."""
     note, record, error = row.note, row.record, row.note.error or {}
     before = _local(note.video)
+    # Unlike its like of `Path` it says no of what may not be looked at, and of names too long.
+    known = before is not None and os.path.isfile(before)  # noqa: PTH113
     facts = {
         "name": readable(_name(row, folder)),
         "status": row.status,
@@ -136,7 +138,7 @@ def told(row: Row, folder: Path, page: Path) -> dict[str, Any]:
         "seconds": None if row.span is None else round(row.span[1] - row.span[0], 1),
         "at": None if row.span is None else row.span[0],
         "after": link(page, row.path) if row.path is not None and row.there else None,
-        "before": link(page, before) if before is not None and before.is_file() else None,
+        "before": link(page, before) if before is not None and known else None,
         "message": readable(str(error.get("message", ""))),
         "hint": readable(str(error.get("hint", ""))),
         "error": readable(str(error.get("class", ""))),
@@ -179,7 +181,8 @@ def _others(folder: Path, known: list[Row]) -> Iterator[Row]:
     places = {os.path.realpath(row.path) for row in known if row.path is not None}
     places |= {os.path.realpath(path) for row in known if (path := _local(row.note.video))}
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in _VIDEOS and os.path.realpath(path) not in places:
+        video = path.suffix.lower() in _VIDEOS and os.path.isfile(path)  # noqa: PTH113 - as above
+        if video and os.path.realpath(path) not in places:
             yield Row(None, Note(), path)
 
 
@@ -194,7 +197,8 @@ def _name(row: Row, folder: Path) -> str:
 
 def _local(video: str) -> Path | None:
     """Return the path of a clip, if it was one."""
-    return Path(video) if video and "://" not in video and os.path.isabs(video) else None  # noqa: PTH117 - text
+    local = "://" not in video and "\0" not in video and os.path.isabs(video)  # noqa: PTH117 - text
+    return Path(video) if local else None
 
 
 def _options(note: Note) -> Iterable[tuple[str, Any]]:
@@ -204,6 +208,6 @@ def _options(note: Note) -> Iterable[tuple[str, Any]]:
 def _moment(text: str | None) -> float | None:
     try:
         moment = datetime.fromisoformat(text or "")
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

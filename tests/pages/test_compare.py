@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 import tracemalloc
@@ -128,6 +129,36 @@ def test_the_length_of_a_frame_is_read(tmp_path: Path, rate: int) -> None:
     """An MP4 file's own index says how long a frame is shown."""
     found = frame_seconds(clip(tmp_path / "a.mp4", RED, seconds=0.5, rate=rate))
     assert found == pytest.approx(1 / rate)
+
+
+def _index(table: bytes, header: bytes | None) -> bytes:
+    """Return an MP4 file that is nothing but the index of one track of pictures."""
+
+    def box(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I4s", 8 + len(content), kind) + content
+
+    head = b"" if header is None else box(b"mdhd", header)
+    hdlr = box(b"hdlr", bytes(8) + b"vide" + bytes(12))
+    media = head + hdlr + box(b"minf", box(b"stbl", box(b"stts", table)))
+    return box(b"ftyp", b"isom" + bytes(4)) + box(b"moov", box(b"trak", box(b"mdia", media)))
+
+
+def test_a_frame_that_slipped_is_not_the_usual_one(tmp_path: Path) -> None:
+    """Of uneven frames a short one counts, and not the one that a recorder has let slip."""
+    lengths = [(1, 1), (20, 1500), (30, 3000), (1, 9000)]
+    pairs = b"".join(struct.pack(">II", *pair) for pair in lengths)
+    header = bytes(12) + struct.pack(">I", 90_000) + bytes(8)
+    path = tmp_path / "phone.mp4"
+    path.write_bytes(_index(struct.pack(">II", 0, len(lengths)) + pairs, header))
+    assert frame_seconds(path) == pytest.approx(1 / 60)
+
+
+@pytest.mark.parametrize("header", [None, b"", bytes(5)], ids=["none", "empty", "short"])
+def test_an_index_without_its_head_is_none(tmp_path: Path, header: bytes | None) -> None:
+    """A track that does not say what its times mean has no known length of a frame."""
+    path = tmp_path / "odd.mp4"
+    path.write_bytes(_index(struct.pack(">IIII", 0, 1, 9, 1000), header))
+    assert frame_seconds(path) is None
 
 
 def test_no_file_can_hurt_whoever_looks_for_its_frames(tmp_path: Path) -> None:

@@ -131,6 +131,32 @@ def test_a_folder_without_a_store(out: Path) -> None:
     assert [row["name"] for row in rows(pages.report(out))] == ["a.mp4"]
 
 
+def test_only_files_are_videos(out: Path, tmp_path: Path) -> None:
+    """A folder that is named so, and a link that leads nowhere, have no row."""
+    clip(out / "a.mp4", BLUE, seconds=0.1)
+    (out / "folder.mp4").mkdir()
+    (out / "dead.mp4").symlink_to(tmp_path / "nowhere")
+    assert [row["name"] for row in rows(pages.report(out))] == ["a.mp4"]
+
+
+def test_what_cannot_be_looked_at_is_not_there(out: Path, tmp_path: Path) -> None:
+    """Clips whose paths no system takes, and times that no clock has, spoil no report."""
+    early, late = "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"
+    name = "a" * 300
+    known = [
+        ended("long", output=str(out / f"{name}.mp4"), video=f"/{name}.mp4"),
+        ended("saved", out / f"{name}-2.mp4"),
+        ended("null", output=str(out / "b.mp4"), video="/a\0.mp4"),
+        ended("old", output=str(out / "c.mp4"), created_at=early, completed_at=late),
+    ]
+    with filled(tmp_path / "s", known) as store:
+        found = by_name(pages.report(out, store=store))
+    assert found[f"{name}-2.mp4"]["status"] == "file is gone"
+    assert len(found) == 4
+    assert not any("before" in row or "after" in row for row in found.values())
+    assert "seconds" not in found["c.mp4"]
+
+
 def test_what_cannot_work_is_refused(out: Path, tmp_path: Path) -> None:
     """No folder, or a page that somebody else has written: said, and nothing is touched."""
     for wrong in (tmp_path / "none", out / "file"):
