@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _VIDEOS: Final = (".mp4", ".mov", ".webm")
 _ATTEMPT: Final = re.compile(r"#(\d{1,9})$")
 _OPEN: Final = ("posting", "unknown", "parked")
+# Whoever has waited gave up, and the job goes on.
+_NO_END: Final = ("WaitTimeoutError", "JobNotFinishedError")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Row:
             return "no record"
         if self.record.phase in _OPEN:
             return "uncertain"
-        if self.note.error is not None:
+        if self.note.error is not None and self.note.error.get("class") not in _NO_END:
             return "failed"
         if self.record.path is not None:
             return "done" if self.there else "file is gone"

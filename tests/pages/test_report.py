@@ -86,6 +86,16 @@ def test_a_row_for_each_job_that_went_there(out: Path, tmp_path: Path) -> None:
     assert found["bad.mp4"]["charged"] == "no"
 
 
+def test_who_has_given_up_has_ended_no_job(out: Path, tmp_path: Path) -> None:
+    """A wait that came to its end says nothing of the job: it is under way, with advice."""
+    error = {"class": "WaitTimeoutError", "hint": "Wait again.", "charged": "unknown"}
+    facts: Any = {"status": "processing", "completed_at": None, "error": error}
+    known = [ended("slow", output=str(out / "slow.mp4"), **facts)]
+    with filled(tmp_path / "s", known) as store:
+        (row,) = rows(pages.report(out, store=store))
+    assert (row["status"], row["hint"]) == ("under way", "Wait again.")
+
+
 def test_clips_on_the_network_are_named_only(out: Path, tmp_path: Path) -> None:
     """What was at an address is told as text; the page has no address to load it from."""
     with filled(tmp_path / "s", [ended("a", out / "a.mp4", video="https://e.com/a.mp4")]) as store:
