@@ -57,11 +57,23 @@ class Player {
     if (visit === this.visit && autoplay && !calm.matches) this.play();
   }
 
-  open(clip, { src, name }) {
-    return new Promise((resolve, reject) => {
+  async open(clip, { src, name }) {
+    await new Promise((resolve, reject) => {
       clip.onloadeddata = resolve;
       clip.onerror = () => reject(new Error(`This browser cannot play ${name}.`));
       clip.src = src;
+    });
+    if (!clip.videoWidth) throw new Error(`This browser can show no picture of ${name}.`);
+    if (!Number.isFinite(clip.duration)) await this.measured(clip);
+  }
+
+  /* A recording that was streamed says nothing of its length, until somebody has been at its end. */
+  measured(clip) {
+    return new Promise((resolve) => {
+      const look = () => { if (Number.isFinite(clip.duration)) resolve(); };
+      clip.ondurationchange = look;
+      clip.onended = clip.onseeked = resolve;
+      clip.currentTime = 1e6;
     });
   }
 
@@ -80,10 +92,10 @@ class Player {
   differences() {
     const [before, after] = this.clips;
     const notes = [];
-    if (Math.abs(before.duration - after.duration) > this.frame) {
+    const apart = Math.abs(before.duration - after.duration);
+    if (Number.isFinite(apart) && apart > this.frame) {
       const longer = before.duration > after.duration ? 'before' : 'after';
-      const rest = Math.abs(before.duration - after.duration).toFixed(2);
-      notes.push(`The clip ${longer} is ${rest} s longer; that rest is not shown.`);
+      notes.push(`The clip ${longer} is ${apart.toFixed(2)} s longer; that rest is not shown.`);
     }
     if (before.videoWidth !== after.videoWidth || before.videoHeight !== after.videoHeight) {
       const size = (clip) => `${clip.videoWidth} × ${clip.videoHeight}`;
@@ -134,7 +146,7 @@ class Player {
   }
 
   async play() {
-    if (this.playing || !this.duration) return;
+    if (this.playing || this.duration <= 1.5 * this.frame) return; // one frame does not play
     const visit = this.visit;
     if (this.snapped(this.time) >= this.snapped(this.duration)) await this.seek(0);
     else if (this.seeking) await this.seeking;

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
+import av
 import pytest
 from PIL import Image
 from playwright.sync_api import Page
@@ -204,6 +207,83 @@ def test_a_clip_that_cannot_be_played_is_told(visit: Visit, tmp_path: Path) -> N
     with visit(page_path) as page:
         page.wait_for_selector(".player[data-state=failed]")
         assert page.inner_text("[role=alert]") == "This browser cannot play broken <b>.mp4."
+
+
+class _Pipe(io.RawIOBase):
+    """A file that nobody can go back in, as one that is recorded while it is sent."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb", buffering=0)
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        return self._file.write(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _streamed(path: Path) -> Path:
+    """Write a WebM that does not say how long it is, and is too large to be read at once."""
+    options = {"deadline": "realtime", "cpu-used": "8", "minrate": "60M", "maxrate": "60M"}
+    with _Pipe(path) as pipe, av.open(pipe, "w", format="webm", options={"live": "1"}) as file:
+        stream = file.add_stream("libvpx", rate=24, options=options)
+        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
+        stream.bit_rate = 60_000_000
+        for _ in range(24):
+            noise = Image.effect_noise((640, 360), 200).convert("RGB")
+            file.mux(stream.encode(av.VideoFrame.from_image(noise)))
+        file.mux(stream.encode())
+    return path
+
+
+def _sound(path: Path) -> Path:
+    """Write an MP4 that browsers play, and that has no picture for them."""
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("aac", rate=48_000, layout="mono")
+        for number in range(40):
+            frame = av.AudioFrame("fltp", "mono", 1024)
+            frame.planes[0].update(bytes(frame.planes[0].buffer_size))
+            frame.sample_rate, frame.pts = 48_000, number * 1024
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_a_clip_that_says_nothing_of_its_length_is_measured(
+    visit: Visit, tmp_path: Path, link: bool
+) -> None:
+    """Of a recording that was streamed the length is found out, and nothing infinite is told."""
+    before, after = _streamed(tmp_path / "a.webm"), _streamed(tmp_path / "b.webm")
+    with visit(pages.compare(before, after, tmp_path / "c.html", link=link)) as page:
+        _times(page)
+        assert page.inner_text(".time").endswith("of 0.96 s")
+        assert page.inner_text(".note") == ""
+
+
+def test_a_clip_without_a_picture_is_told(visit: Visit, tmp_path: Path) -> None:
+    """Sound alone, or pictures that this browser cannot decode, are said and not shown black."""
+    before, after = clip(tmp_path / "in.mp4", RED), _sound(tmp_path / "out.mp4")
+    with visit(pages.compare(before, after, tmp_path / "c.html")) as page:
+        page.wait_for_selector(".player[data-state=failed]")
+        assert page.inner_text("[role=alert]") == "This browser can show no picture of out.mp4."
+
+
+def test_one_frame_stands_still(visit: Visit, tmp_path: Path) -> None:
+    """What has one frame does not begin again and again, whoever asks it to play."""
+    before, after = clip(tmp_path / "in.mp4", RED), clip(tmp_path / "o.mp4", BLUE, seconds=1 / 24)
+    with visit(pages.compare(before, after, tmp_path / "c.html"), calm=False) as page:
+        _times(page)
+        seeks = "window.seeks = 0; document.querySelector('.before').onseeking = () => seeks++;"
+        page.evaluate(f"() => {{ {seeks} }}")
+        page.keyboard.press("Space")
+        page.evaluate("() => new Promise((done) => setTimeout(done, 300))")
+        assert page.evaluate("() => window.seeks") == 0
+        assert page.inner_text(".play") == "Play"
 
 
 @pytest.mark.parametrize("link", [True, False])
