@@ -233,6 +233,26 @@ def test_an_emulator_that_has_gone_is_told(visit: Visit) -> None:
         lose()
 
 
+def test_another_emulator_at_the_same_address_is_shown_afresh(visit: Visit) -> None:
+    """One that was started again counts from one: nothing of the one before stays on the page."""
+    first = Emulator(render=False).start()
+    try:
+        with visit(f"{first.base_url}/", origin=first.base_url) as page:
+            page.clock.install()
+            page.reload()
+            httpx.get(f"{first.base_url}/before")
+            page.clock.run_for(2000)
+            expect(page.locator("#requests")).to_contain_text("/before")
+            first.stop()
+            with Emulator(render=False, port=int(first.base_url.rpartition(":")[2])) as second:
+                httpx.get(f"{second.base_url}/since")
+                page.clock.run_for(2000)
+                expect(page.locator("#requests")).to_contain_text("/since")
+                expect(page.locator("#requests")).not_to_contain_text("/before")
+    finally:
+        first.stop()
+
+
 def test_virtual_time_is_followed(visit: Visit) -> None:
     """Where time is virtual the page shows what a test has done, in no time."""
     with (

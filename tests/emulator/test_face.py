@@ -25,6 +25,9 @@ JSON = {"content-type": "application/json"}
 HOSTILE = "\"'><script>alert(1)</script>\u202egpj.exe\x1b[31m\u2028"
 
 
+JSON_TYPE = {"content-type": "application/json"}
+
+
 @pytest.fixture
 def eye(krea: Customer) -> Iterator[httpx.Client]:
     """Somebody who looks at the page, without a key."""
@@ -288,6 +291,12 @@ def test_nobody_elses_page_switches_anything(
     assert answer.status_code == status, answer.text
     assert len(state(eye)["faults"]) == 1
     krea.emulator.reset()
+
+
+def test_json_of_any_depth_is_refused_in_words(eye: httpx.Client) -> None:
+    """What nests deeper than Python reads is no JSON object, and no error of the server."""
+    answer = eye.post("/_emulator/faults", content="[" * 4000, headers=JSON_TYPE)
+    assert (answer.status_code, "no JSON object" in answer.text) == (400, True)
 
 
 def test_nothing_is_switched_by_a_link(eye: httpx.Client) -> None:

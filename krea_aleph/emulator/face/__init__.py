@@ -118,7 +118,7 @@ async def _body(request: Request) -> dict[str, Any]:
             raise Refusal(413, f"At most {_MOST_BYTES} bytes are taken here")
     try:
         found = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise Refusal(400, "This is no JSON object")

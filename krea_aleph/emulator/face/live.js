@@ -3,7 +3,7 @@
 // A look each second while something moves, fewer while nothing does, none while nobody watches.
 const BUSY = 1000, QUIET = 2000, AWAY = 5000;
 const byId = (id) => document.getElementById(id);
-let timer = 0, looking = false, menu = null, last = "";
+let timer = 0, looking = false, menu = null, last = "", life = null;
 
 /* Text of strangers goes into the page as text, by this function alone. */
 function make(name, facts = {}, ...children) {
@@ -83,6 +83,9 @@ function fill(found) {
 
 function show(state) {
   const { now, ...rest } = state;
+  // Another emulator has come to this address: its numbers begin again, and its menu may differ.
+  if (life !== null && life !== state.life) location.reload();
+  life = state.life;
   const moves = state.jobs.some((job) => !job.finished);
   byId("facts").textContent =
     `${state.accepted} jobs accepted. ${state.virtual ? "Time is virtual: " : ""}${clock(now)}`;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import secrets
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote, urlsplit
@@ -33,6 +34,7 @@ class State:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self._life = secrets.token_hex(8)
 
     def about(self) -> dict[str, Any]:
         """Return what never changes."""
@@ -45,6 +47,7 @@ class State:
         now = service.glance()
         return {
             "now": now,
+            "life": self._life,
             "virtual": not isinstance(service.clock(), RealClock),
             "key": next(iter(service.accounts)),
             "accepted": service.accepted,
