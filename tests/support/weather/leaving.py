@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 import threading
@@ -166,8 +167,14 @@ def _press_ctrl_c() -> None:
 
 
 def _interrupted(_: int, frame: FrameType | None) -> None:
-    """Raise where the library is at work; elsewhere the signal has come too early or too late."""
+    """Raise where the library is at work; elsewhere the signal has come too early or too late.
+
+    So it has within Python's logging: a handler that is interrupted between taking its lock and the
+    next line keeps it for ever, and every other thread that logs waits for that.
+    """
     while frame is not None:
+        if frame.f_code.co_filename == logging.__file__:
+            return
         if is_ours(frame):
             raise KeyboardInterrupt
         frame = frame.f_back
