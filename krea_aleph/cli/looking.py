@@ -100,16 +100,14 @@ def _opened(
     session: Session, store: str | None, base_url: str | None, closing: ExitStack
 ) -> Store | None:
     """Open the store, if there is one; one that somebody has named has to be there."""
-    server = base_url or ""
-    if not stores.is_database(store):
-        server = server if store is not None else _server(session, base_url)
-        path = stores.path_of(store, server)
-        if not path.is_file():
-            if store is not None:
-                raise InvalidRequestError("--store", f"{store!r} is no file")
-            session.out.note(f"nothing was written down yet at {str(path)!r}: no jobs are known")
-            return None
-    return closing.enter_context(stores.opened(store, server))
+    server = "" if store is not None else _server(session, base_url)
+    path = stores.path_of(store, server)
+    if stores.is_database(store) or path.is_file():
+        return closing.enter_context(stores.opened(store, server))
+    if store is not None:
+        raise InvalidRequestError("--store", f"{store!r} is no file")
+    session.out.note(f"nothing was written down yet at {str(path)!r}: no jobs are known")
+    return None
 
 
 def _server(session: Session, base_url: str | None) -> str:
